@@ -1,0 +1,1 @@
+"""The ``code/`` folder: what cells write into it, and whether it is right."""

@@ -1,0 +1,1 @@
+"""SageMaker through boto3, on this machine or in AWS."""

@@ -1,0 +1,1 @@
+"""SageMaker on this machine: the AWS API on loopback."""

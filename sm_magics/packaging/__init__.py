@@ -1,0 +1,1 @@
+"""From a model variable and ``code/`` to ``model.tar.gz``."""

@@ -1,0 +1,1 @@
+"""The model server: ``/ping`` and ``/invocations`` for one extracted model directory."""
