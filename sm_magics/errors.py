@@ -3,6 +3,7 @@
 ::
 
     SmMagicsError                    a sentence, and a hint that can be pasted
+    ├── ExpressionError              a variable or expression of the notebook that cannot be had
     ├── ConfigurationError           settings, credentials, region, a missing extra
     ├── AuthoringError               a cell or a file under code/
     │   ├── CellSyntaxError          the cell does not parse; nothing was written
@@ -15,6 +16,7 @@
     ├── DeploymentError              from model.tar.gz to an endpoint in service
     │   ├── EndpointFailed           SageMaker gave up on it; `.reason`, `.log`
     │   ├── EndpointTimeout          still not in service; it may come up yet
+    │   ├── DeploymentInterrupted    Ctrl-C; a KeyboardInterrupt too
     │   └── EndpointConflictError    the name belongs to somebody else's endpoint
     ├── EndpointNotFound             no endpoint of that name
     ├── PredictionError              from a value to an answer
@@ -57,6 +59,10 @@ class SmMagicsError(Exception):
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return lines
+
+
+class ExpressionError(SmMagicsError):
+    """A variable that does not exist, or an expression that raises."""
 
 
 class ConfigurationError(SmMagicsError):
@@ -118,6 +124,10 @@ class EndpointFailed(DeploymentError):  # noqa: N818 - SageMaker's own word for 
 
 class EndpointTimeout(DeploymentError):  # noqa: N818
     """The endpoint is not in service yet. It may come up later."""
+
+
+class DeploymentInterrupted(DeploymentError, KeyboardInterrupt):  # noqa: N818
+    """Ctrl-C while waiting for an endpoint. What was started goes on; the message says what and how to end it."""
 
 
 class EndpointConflictError(DeploymentError):

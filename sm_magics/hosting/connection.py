@@ -1,0 +1,180 @@
+"""Where SageMaker is: in an AWS region, or on this machine. Everything else speaks to it through boto3 alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from sm_magics import home
+from sm_magics.errors import ConfigurationError, EndpointNotFound
+from sm_magics.settings import LOCAL, Settings
+
+from . import faults, machine
+
+
+@dataclass
+class Connection:
+    """A SageMaker to talk to.
+
+    Attributes
+    ----------
+    where
+        ``local`` or the AWS region's name: what identifies an endpoint together with its name.
+    region
+        The region's name as AWS has it; SageMaker on this machine has one too.
+    session
+        The boto3 session whose clients reach it.
+    """
+
+    where: str
+    region: str
+    session: boto3.Session
+    settings: Settings
+    _account: str = ""
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is SageMaker on this machine."""
+        return self.where == LOCAL
+
+    @property
+    def place(self) -> str:
+        """The place as it is shown to people."""
+        return "this machine" if self.is_local else self.where
+
+    def client(self, service: str) -> Any:
+        """Return the boto3 client for a service, made once."""
+        with self._lock:  # making a client is not thread-safe in boto3; using one is
+            if service not in self._clients:
+                with self.calling():
+                    self._clients[service] = self.session.client(service, config=_CONFIG.get(service))
+            return self._clients[service]
+
+    def calling(self) -> Any:
+        """Return a context in which boto3's errors come out as ours."""
+        return faults.translated(is_local=self.is_local)
+
+    @property
+    def account(self) -> str:
+        """The account's id, 12 digits."""
+        if not self._account:
+            with self.calling():
+                self._account = str(self.client("sts").get_caller_identity()["Account"])
+        return self._account
+
+    @property
+    def bucket(self) -> str:
+        """The S3 bucket for model data; the SageMaker SDK's own default unless one is set."""
+        return self.settings.bucket or f"sagemaker-{self.region}-{self.account}"
+
+    @property
+    def role(self) -> str:
+        """The ARN of the execution role.
+
+        Raises
+        ------
+        ConfigurationError
+            In AWS, if none is set.
+        """
+        if self.settings.role:
+            return self.settings.role
+        if self.is_local:
+            return f"arn:aws:iam::{self.account}:role/SageMakerOnThisMachine"
+        raise ConfigurationError(
+            "No execution role is set, and SageMaker in AWS needs one to fetch the model data.",
+            hint="--role arn:aws:iam::123456789012:role/NAME    # or %config SmMagics.role = '…'",
+        )
+
+
+# A prediction is not repeated behind the user's back: the model would run again.
+_CONFIG = {"sagemaker-runtime": Config(retries={"total_max_attempts": 1}, read_timeout=70)}
+
+_local: Connection | None = None
+_aws: dict[tuple[str, str], boto3.Session] = {}
+_lock = threading.Lock()
+
+
+def connect(settings: Settings | None = None) -> Connection:
+    """Return the connection that the settings ask for. Starts SageMaker on this machine if it is not running.
+
+    Raises
+    ------
+    ConfigurationError
+        If AWS is asked for and no region is known.
+    ServiceUnavailable
+        If SageMaker on this machine does not start; its log's last lines are in the message.
+    """
+    settings = settings or Settings()
+    return _to_machine(settings) if settings.where == LOCAL else _to_aws(settings)
+
+
+def _to_aws(settings: Settings) -> Connection:
+    key = (settings.profile, settings.where)
+    with _lock:
+        if key not in _aws:
+            with faults.translated(is_local=False):
+                _aws[key] = boto3.Session(profile_name=settings.profile or None, region_name=settings.where or None)
+        session = _aws[key]
+    if not session.region_name:
+        raise ConfigurationError(
+            "No AWS region is set: not by --region, %config SmMagics.region, AWS_DEFAULT_REGION or a profile.",
+            hint="--region us-west-2",
+        )
+    return Connection(session.region_name, session.region_name, session, settings)
+
+
+def _to_machine(settings: Settings) -> Connection:
+    global _local  # noqa: PLW0603 - one service a user, so one connection a process
+    with _lock:
+        address = machine.ensure_running()
+        if _local is None or _local.session._session.address != address:  # noqa: SLF001 - our own session within
+            session = boto3.Session(botocore_session=_MachineSession(address))
+            _local = Connection(LOCAL, address.region, session, settings, _account=address.account)
+        elif _local.settings != settings:
+            _local = replace(_local, settings=settings)  # the session and its clients stay
+        return _local
+
+
+class _MachineSession(botocore.session.Session):  # type: ignore[misc] # botocore ships no types
+    """A botocore session that sends every client to SageMaker on this machine, whatever the environment says.
+
+    Variables and profiles that name another endpoint, other credentials, FIPS, dual-stack or a proxy would lead
+    elsewhere. None of them is read, and neither ``os.environ`` nor ``~/.aws`` is changed.
+    """
+
+    def __init__(self, address: home.ServiceAddress) -> None:
+        super().__init__()
+        self.address = address
+        self.set_config_variable("profile", "default")
+        self.set_config_variable("region", address.region)
+        self.set_credentials(address.access_key, address.secret_key)
+        self.set_default_client_config(
+            Config(signature_version="v4", proxies={}, use_fips_endpoint=False, use_dualstack_endpoint=False)
+        )
+
+    @property
+    def full_config(self) -> dict[str, Any]:
+        return {"profiles": {"default": {}}}
+
+    def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
+        kwargs["endpoint_url"] = self.address.url
+        return super().create_client(service_name, *args, **kwargs)
+
+
+@contextmanager
+def found(name: str, connection: Connection) -> Iterator[None]:
+    """Run calls about an endpoint: if it does not exist, the error names it and the place."""
+    try:
+        with connection.calling():
+            yield
+    except EndpointNotFound as error:
+        raise EndpointNotFound(f"There is no endpoint {name!r} on {connection.place}.", hint=error.hint) from error

@@ -1,0 +1,74 @@
+"""Starts SageMaker on this machine as a process of its own, and finds it again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from urllib.parse import urlsplit
+
+from sm_magics.errors import ServiceUnavailable
+from sm_magics.home import ServiceAddress, home
+
+START_SECONDS = 30.0
+"""How long the service may take until it listens. It takes half a second; a loaded machine takes longer."""
+
+
+def ensure_running() -> ServiceAddress:
+    """Return the address of the running service, started now if none answers.
+
+    Raises
+    ------
+    ServiceUnavailable
+        If it does not start, with the last lines of its log.
+    """
+    return running() or _start()
+
+
+def running() -> ServiceAddress | None:
+    """Return the service's address if something listens there. Starts nothing."""
+    address = ServiceAddress.read()
+    if address is None:
+        return None
+    url = urlsplit(address.url)
+    try:
+        # A process id can outlive its process (as a zombie) or be another's by now: ask the port.
+        socket.create_connection((url.hostname, url.port), timeout=5).close()
+    except OSError:
+        return None
+    return address
+
+
+def _start() -> ServiceAddress:
+    log = home() / "service.log"
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        # --warm: the interpreter whose torch the endpoints will use is loaded while the service itself starts.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sm_magics.local", "--warm", sys.executable],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            cwd=home(),
+            start_new_session=True,  # Ctrl-C in the notebook is not for it, and it outlives the kernel
+        )
+    finally:
+        os.close(descriptor)
+    # Reaped when it ends, so that it never stays behind as a zombie of the kernel.
+    threading.Thread(target=process.wait, name="sm_magics-reaper", daemon=True).start()
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        address = running()
+        if address is not None:
+            return address
+        if process.poll() not in (None, 0):  # 0: it found another that is just starting
+            break
+        time.sleep(0.01)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+    raise ServiceUnavailable(
+        f"SageMaker on this machine did not start.\n{tail}".rstrip(),
+        hint="!python -m sm_magics.local    # starts it in the foreground and says why not",
+    )
