@@ -1,0 +1,287 @@
+"""The ``model.tar.gz`` that SageMaker reads: written in one pass with deterministic bytes, and read back.
+
+Weights hardly compress and code does, so each megabyte is looked at: what does not compress goes into stored blocks at
+the speed of the disk, the rest is deflated. Both are blocks of one ordinary gzip member. The file is written beside its
+place and moved there when it is complete, so that a full disk or an interrupt leaves the old archive as it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO
+
+from sm_magics.errors import ArchiveError, PackagingError
+
+CHUNK = 1 << 20
+_STORED_MAX = 0xFFFF  # bytes in one stored block, RFC 1951 §3.2.4
+_WORTH_DEFLATING = 0.85  # fp32 weights come to about 0.93
+_MODEL_SUFFIXES = (".pth", ".pt")  # what the container's default model_fn looks for
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file that goes into an archive.
+
+    Attributes
+    ----------
+    name
+        Its name inside the archive, with forward slashes: ``code/inference.py``.
+    path
+        Where it lies.
+    """
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive holds.
+
+    Attributes
+    ----------
+    sizes
+        Name to size in bytes of each file, in the archive's order.
+    digest
+        SHA-256 of the archive's bytes, in hexadecimal.
+    size
+        The archive's size in bytes.
+    """
+
+    sizes: dict[str, int]
+    digest: str
+    size: int
+
+
+def write_archive(target: Path, members: Sequence[Member], report: Callable[[int, str], None] | None = None) -> str:
+    """Write the members into a ``.tar.gz`` and return the SHA-256 of its bytes.
+
+    The same names and contents give the same bytes, whatever the files' owners, modes and times. Memory does not grow
+    with the files.
+
+    Parameters
+    ----------
+    target
+        The archive; replaced only once the new one is complete.
+    members
+        What goes in, in this order.
+    report
+        Called with the number of bytes read since the last call and the name of the file.
+
+    Raises
+    ------
+    PackagingError
+        If the archive cannot be written (permissions, full disk) or a member cannot be read.
+    """
+    with replacing(target) as file:
+        stream = _GzipWriter(file)
+        with tarfile.open(
+            fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK, copybufsize=CHUNK
+        ) as tar:  # type: ignore[call-overload]
+            for member in members:
+                _add(tar, member, report)
+        stream.close()
+    return stream.digest
+
+
+def _add(tar: tarfile.TarFile, member: Member, report: Callable[[int, str], None] | None) -> None:
+    try:
+        file = member.path.open("rb")
+    except OSError as error:
+        raise PackagingError(
+            f"{member.path} cannot be read: {error.strerror or error}.", hint=f"!ls -l {member.path}"
+        ) from error
+    with file:
+        entry = tarfile.TarInfo(member.name)  # owner, group and time are 0, the mode 0644
+        entry.size = os.fstat(file.fileno()).st_size
+        tar.addfile(entry, _Counted(file, member.name, report) if report else file)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """Open a file beside the target, to be moved there when the block ends well and removed when it does not.
+
+    Raises
+    ------
+    PackagingError
+        If the directory cannot be written, or the disk is full. The target is then as it was.
+    """
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("xb") as file:
+            yield file
+        partial.replace(target)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise PackagingError(
+                f"There is no space left for {target}; what was there before is unchanged.", hint="!df -h ."
+            ) from error
+        if error.filename is not None and str(error.filename) not in {str(partial), str(target)}:
+            raise
+        raise PackagingError(
+            f"{target} cannot be written: {error.strerror or error}.", hint="--model-dir A_DIRECTORY_OF_YOURS"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class _Counted:
+    """A file that reports how much was read from it."""
+
+    def __init__(self, file: IO[bytes], name: str, report: Callable[[int, str], None]) -> None:
+        self._file, self._name, self._report = file, name, report
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._report(len(data), self._name)
+        return data
+
+
+class _GzipWriter:
+    """One gzip member (RFC 1952) whose blocks are stored or deflated, whichever suits each megabyte."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._checksum = self._length = 0
+        self._buffer = bytearray()
+        self._emit(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff")  # no name, no time, no operating system
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        self._buffer += data
+        while len(self._buffer) >= CHUNK:
+            chunk = bytes(memoryview(self._buffer)[:CHUNK])
+            del self._buffer[:CHUNK]
+            self._chunk(chunk)
+        return len(data)
+
+    def close(self) -> None:
+        self._chunk(bytes(self._buffer))
+        self._buffer.clear()
+        self._emit(b"\x03\x00")  # an empty block that says it is the last
+        self._emit(struct.pack("<II", self._checksum, self._length & 0xFFFFFFFF))
+
+    def _chunk(self, chunk: bytes) -> None:
+        self._checksum = zlib.crc32(chunk, self._checksum)
+        self._length += len(chunk)
+        if _deflates(chunk):
+            # A compressor of its own refers to nothing before this chunk; the flush ends it at a whole byte.
+            deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+            self._emit(deflate.compress(chunk) + deflate.flush(zlib.Z_SYNC_FLUSH))
+        else:
+            view = memoryview(chunk)
+            for start in range(0, len(chunk), _STORED_MAX):
+                block = view[start : start + _STORED_MAX]
+                self._emit(struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF))
+                self._emit(block)
+
+    def _emit(self, data: bytes | memoryview) -> None:
+        self._hash.update(data)
+        self._file.write(data)
+
+
+def _deflates(chunk: bytes) -> bool:
+    """Return whether compressing is worth its time, judged by 4 KiB from the beginning, the middle and the end."""
+    middle = max(0, len(chunk) // 2 - 2048)
+    sample = chunk if len(chunk) <= 3 * 4096 else chunk[:4096] + chunk[middle : middle + 4096] + chunk[-4096:]
+    return len(zlib.compress(sample, 1)) < _WORTH_DEFLATING * len(sample)
+
+
+def read_contents(path: Path) -> Contents:
+    """Read an archive from beginning to end and return what it holds.
+
+    Raises
+    ------
+    ArchiveError
+        If it is not there or not a complete ``.tar.gz``, or holds anything but files and directories with safe names.
+    """
+    sizes: dict[str, int] = {}
+    try:
+        with path.open("rb") as file:
+            hashed = _Hashed(file)
+            with tarfile.open(fileobj=hashed, mode="r|gz", bufsize=CHUNK) as tar:  # type: ignore[call-overload]
+                for entry in tar:
+                    _refuse_unsafe(path, entry)
+                    if entry.isfile():
+                        sizes[_normal(entry.name)] = entry.size
+            while hashed.read(CHUNK):
+                pass
+    except FileNotFoundError as error:
+        raise ArchiveError(f"There is no archive {path}.", hint="%sm_package model") from error
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise ArchiveError(f"{path} is not a complete .tar.gz: {error}.", hint="%sm_package model") from error
+    return Contents(sizes=sizes, digest=hashed.hash.hexdigest(), size=hashed.size)
+
+
+class _Hashed:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.hash, self.size = file, hashlib.sha256(), 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.hash.update(data)
+        self.size += len(data)
+        return data
+
+
+def _normal(name: str) -> str:
+    return str(PurePosixPath(name))  # tar -C folder . writes ./model.pth
+
+
+def _refuse_unsafe(path: Path, entry: tarfile.TarInfo) -> None:
+    parts = PurePosixPath(entry.name).parts
+    if entry.name.startswith("/") or ".." in parts:
+        raise ArchiveError(
+            f"{path} holds {entry.name!r}, which would be written outside the model directory.",
+            hint="tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
+        )
+    if not (entry.isfile() or entry.isdir()):
+        kind = "a link" if entry.issym() or entry.islnk() else "a device"
+        raise ArchiveError(
+            f"{path} holds {entry.name!r}, which is {kind} and not a file.",
+            hint="tar -czhf model.tar.gz -C MODEL_DIRECTORY model.pth code",
+        )
+
+
+def check_layout(path: Path, names: Sequence[str]) -> None:
+    """Refuse a layout that SageMaker would unpack but the container would not find its way in.
+
+    Handlers belong into ``code/inference.py``; the model file, for the default ``model_fn``, to the top.
+
+    Raises
+    ------
+    ArchiveError
+        If the inference script or the model file lies elsewhere, or neither is there.
+    """
+    models = [name for name in names if name.endswith(_MODEL_SUFFIXES)]
+    scripts = [name for name in names if PurePosixPath(name).name == "inference.py"]
+    if scripts and "code/inference.py" not in scripts:
+        raise ArchiveError(
+            f"{path} holds {scripts[0]}, where the container does not look: it must be code/inference.py.",
+            hint="tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
+        )
+    if models and not any("/" not in name for name in models):
+        raise ArchiveError(
+            f"{path} holds the model as {models[0]}, where the container does not look: it must be at the top.",
+            hint="tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
+        )
+    if not scripts and not models:
+        raise ArchiveError(
+            f"{path} holds neither a model file nor code/inference.py.",
+            hint="tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
+        )

@@ -1,0 +1,120 @@
+"""A package: the ``model.tar.gz`` of one model, what is in it and where it came from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sm_magics.errors import PackagingError
+
+from .archive import check_layout, read_contents
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # ModelName, EndpointName in the SageMaker API reference
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """A file in the archive.
+
+    Attributes
+    ----------
+    name
+        Its name inside the archive, such as ``code/inference.py``.
+    size
+        In bytes.
+    note
+        A few words on what it is: ``"state_dict, 14 tensors"``.
+    """
+
+    name: str
+    size: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A finished ``model.tar.gz``.
+
+    Attributes
+    ----------
+    name
+        What the model is called; a name that SageMaker accepts.
+    path
+        The archive.
+    digest
+        SHA-256 of the archive's bytes, in hexadecimal. The same model and code give the same digest.
+    size
+        The archive's size in bytes.
+    files
+        What is in it, in its order.
+    model_dir
+        The directory that holds ``code/`` and the model file.
+    python, torch
+        The versions that the model was packaged under; empty if not known (an archive that was opened).
+    saved_as
+        ``"state_dict"``, ``"torchscript"`` or ``"module"``; empty if not known.
+    source
+        What was packaged: the model's class, or the saved file.
+    notes
+        Sentences on what the person should know.
+    sample
+        An input that the model accepts, or None.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    size: int
+    files: tuple[PackageFile, ...]
+    model_dir: Path
+    python: str
+    torch: str
+    saved_as: str
+    source: str
+    notes: tuple[str, ...] = ()
+    sample: Any = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Package:
+        """Read an archive back and verify that SageMaker's container would find what is in it.
+
+        Raises
+        ------
+        ArchiveError
+            If it is no complete ``.tar.gz``, holds links or unsafe names, or the inference script or the model file is
+            not where the container looks.
+        """
+        path = Path(path).expanduser().absolute()
+        contents = read_contents(path)
+        check_layout(path, list(contents.sizes))
+        stem = path.name.removesuffix(".gz").removesuffix(".tar")
+        return cls(
+            name=stem if _NAME.fullmatch(stem) else "model",
+            path=path,
+            digest=contents.digest,
+            size=contents.size,
+            files=tuple(PackageFile(name, size) for name, size in contents.sizes.items()),
+            model_dir=path.parent,
+            python="",
+            torch="",
+            saved_as="",
+            source=path.name,
+        )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that SageMaker would refuse.
+
+    Raises
+    ------
+    PackagingError
+        If it is not 1 to 63 letters, digits and hyphens that begins and ends with a letter or digit.
+    """
+    if not _NAME.fullmatch(name):
+        usable = re.sub(r"[^a-zA-Z0-9]+", "-", name).strip("-")[:63].strip("-") or "model"
+        raise PackagingError(
+            f"SageMaker refuses the name {name!r}: up to 63 letters, digits and hyphens, no hyphen at either end.",
+            hint=f"--name {usable}",
+        )
