@@ -6,4 +6,65 @@ Importing this package imports none of boto3, torch, ipywidgets or the SageMaker
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .authoring import CodeFolder
+    from .errors import SmMagicsError
+    from .hosting import Endpoint, Prediction, connect, deploy
+    from .packaging import Package, package
+    from .settings import Settings
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "CodeFolder",
+    "Endpoint",
+    "Package",
+    "Prediction",
+    "Settings",
+    "SmMagicsError",
+    "connect",
+    "deploy",
+    "package",
+]
+
+_HOMES = {
+    "CodeFolder": "authoring",
+    "Endpoint": "hosting",
+    "Package": "packaging",
+    "Prediction": "hosting",
+    "Settings": "settings",
+    "SmMagicsError": "errors",
+    "connect": "hosting",
+    "deploy": "hosting",
+    "package": "packaging",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when the name is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register the magics; called by ``%load_ext sm_magics``."""
+    from .magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics back; called by ``%unload_ext sm_magics``."""
+    from .magics import unload
+
+    unload(shell)

@@ -1,1 +1,12 @@
 """SageMaker through boto3, on this machine or in AWS."""
+
+from __future__ import annotations
+
+from .connection import Connection, connect
+from .deploying import deploy
+from .endpoints import Endpoint
+from .invoking import Prediction
+from .plan import DeploymentPlan, Origin
+from .removal import Removal
+
+__all__ = ["Connection", "DeploymentPlan", "Endpoint", "Origin", "Prediction", "Removal", "connect", "deploy"]

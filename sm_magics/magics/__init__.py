@@ -1,1 +1,75 @@
 """The IPython magics: parse, call the library, show one thing, return one object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from .authoring import AuthoringMagics
+from .calling import CallingMagics
+from .completion import matcher
+from .deployment import DeploymentMagics
+from .packaging import PackagingMagics
+from .session import SmMagics
+from .status import StatusMagics
+
+GROUPS = (AuthoringMagics, PackagingMagics, DeploymentMagics, CallingMagics, StatusMagics)
+
+# How our objects look when they are a cell's last value. By name: nothing is imported until one exists.
+_FORMATTERS = {
+    ("sm_magics.packaging.package", "Package"): "package",
+    ("sm_magics.hosting.endpoints", "Endpoint"): "endpoint",
+    ("sm_magics.hosting.removal", "Removal"): "removal_plan",
+    ("sm_magics.authoring.folder", "Written"): "written",
+    ("sm_magics.hosting.invoking", "Prediction"): "prediction",
+}
+
+_ATTRIBUTE = "sm_magics_session"
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics, their settings, their completion and their objects' looks with a shell."""
+    unload(shell)
+    session = SmMagics(shell)
+    for group in GROUPS:
+        shell.register_magics(group(session))
+    shell.configurables.append(session)
+    session.completer = matcher(session)
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers.append(session.completer)
+    shell.events.register("post_run_cell", session.after_cell)
+    for (module, name), renderer in _FORMATTERS.items():
+        shell.display_formatter.mimebundle_formatter.for_type_by_name(module, name, _bundle(renderer))
+    setattr(shell, _ATTRIBUTE, session)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take back all that `load` registered. Loading again would pile up otherwise."""
+    session = getattr(shell, _ATTRIBUTE, None)
+    if session is None:
+        return
+    delattr(shell, _ATTRIBUTE)
+    for group in GROUPS:
+        for kind, names in group.magics.items():
+            for name in names:
+                shell.magics_manager.magics[kind].pop(name, None)
+        shell.magics_manager.registry.pop(group.__name__, None)
+    shell.configurables[:] = [one for one in shell.configurables if one is not session and type(one) not in GROUPS]
+    if shell.Completer is not None and session.completer in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(session.completer)
+    shell.events.unregister("post_run_cell", session.after_cell)
+    formatter = shell.display_formatter.mimebundle_formatter
+    for module, name in _FORMATTERS:
+        formatter.pop(f"{module}.{name}", None)
+
+
+def _bundle(renderer: str) -> Any:
+    def bundle(value: Any, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG001 - IPython's call
+        from sm_magics.display import answers, render
+
+        draw = getattr(render, renderer, None) or getattr(answers, renderer)
+        shown: dict[str, str] = draw(value).bundle()
+        return shown
+
+    return bundle

@@ -1,0 +1,175 @@
+"""What each value looks like: pure functions from a value to HTML and text, the one source of what is seen.
+
+What they return is saved with the notebook and compared by nbval: it reads as an event that stays true, without
+durations, digests or times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sm_magics.authoring import Finding, Written
+from sm_magics.hosting import Endpoint, Removal
+from sm_magics.packaging import Package
+
+from . import page
+from .page import BAD, BUSY, OK, WARN, Part, Shown
+
+_STATES = {"InService": OK, "Failed": BAD, "UpdateRollbackFailed": BAD, "OutOfService": BAD}
+_WORDS = {
+    "InService": "in service",
+    "Creating": "being created",
+    "Updating": "being updated",
+    "SystemUpdating": "being updated by SageMaker",
+    "RollingBack": "rolling back",
+    "Deleting": "being deleted",
+    "Deleted": "deleted",
+    "Failed": "failed",
+}
+
+
+def written(value: Written) -> Shown:
+    """Return what a cell wrote into ``code/``: which handlers are defined, which are the container's, findings."""
+    errors = [finding for finding in value.findings if finding.severity == "error"]
+    state = BAD if errors else WARN if value.findings else OK
+    deed = "unchanged" if value.unchanged else "replaced" if value.replaced else "written"
+    what = f"section {value.section} {deed}" if value.section else deed
+    parts: list[Part] = []
+    if value.handlers:
+        parts.append(page.table([_handler(name, section) for name, section in value.handlers.items()]))
+    parts += [
+        page.paragraph(f"{name} is taken over from section {section}.") for name, section in value.taken_over.items()
+    ]
+    if value.stale:
+        parts.append(page.paragraph(f"Not run in this session: {', '.join(value.stale)}.", dim=True))
+    parts += findings(value.findings)
+    return page.card(state, f"code/{value.path.name}" if value.section else _inside_code(value), what, *parts)
+
+
+def _inside_code(value: Written) -> str:
+    parts = value.path.parts
+    start = len(parts) - 1 - parts[::-1].index("code") if "code" in parts else len(parts) - 1
+    return "/".join(parts[start:])
+
+
+def _handler(name: str, section: str) -> tuple[Part, Part, Part]:
+    defined = page.sign(OK, "✓") if section else page.dim("·")
+    where = f"section {section}" if section else "the container's default"
+    return defined, page.code(name), page.dim(where)
+
+
+def findings(values: Sequence[Finding]) -> list[Part]:
+    """Return findings, each with what would happen in the container and what to do."""
+    parts = []
+    for finding in values:
+        state, sign = (BAD, "✗") if finding.severity == "error" else (WARN, "!")
+        where = f"{finding.path} line {finding.line}" if finding.line else finding.path
+        mark = page.sign(state, f"{sign} {finding.code}")
+        html = f"<p>{mark.html} {page.escape(finding.message)} <span class='sm-dim'>{page.escape(where)}</span></p>"
+        parts.append(Part(html, f"  {mark.text} {finding.message} ({where})"))
+        if finding.fix:
+            parts.append(page.paragraph("Fix:", code=finding.fix))
+    return parts
+
+
+def package(value: Package) -> Shown:
+    """Return a package as the tree of its archive."""
+    rows = [_tree_row(file.name, file.size, file.note, value) for file in value.files]
+    lines = page.columns([[value.path.name, "", ""], *_tree(rows)])
+    notes = [page.paragraph(note) for note in value.notes]
+    return page.card(OK, value.name, f"package · {page.size(value.size)}", page.listing(lines), *notes)
+
+
+def _tree_row(name: str, size: int, note: str, _package: Package) -> tuple[list[str], str, str]:
+    return name.split("/"), page.size(size), note
+
+
+def _tree(rows: Sequence[tuple[list[str], str, str]]) -> list[list[str]]:
+    """Return rows of a tree drawn with lines: files of a folder stand below the folder's own row."""
+    lines: list[list[str]] = []
+
+    def draw(entries: Sequence[tuple[list[str], str, str]], indent: str) -> None:
+        names = list(dict.fromkeys(path[0] for path, _, _ in entries))
+        for index, name in enumerate(names):
+            last = index == len(names) - 1
+            branch, below = ("└── ", "    ") if last else ("├── ", "│   ")
+            inside = [(path[1:], size, note) for path, size, note in entries if path[0] == name and len(path) > 1]
+            if inside:
+                lines.append([f"{indent}{branch}{name}/", "", ""])
+                draw(inside, indent + below)
+            for path, size, note in entries:
+                if path == [name]:
+                    lines.append([f"{indent}{branch}{name}", size, note])
+
+    draw(rows, "")
+    return lines
+
+
+def endpoint(value: Endpoint) -> Shown:
+    """Return an endpoint: how it is, and what can be done next."""
+    state = _STATES.get(value.status, BUSY)
+    status = _WORDS.get(value.status, value.status)
+    parts = []
+    if value.outcome and value.status == "InService":
+        deed = {"created": "Created.", "updated": "Updated in place.", "unchanged": "Already serving this package."}
+        parts.append(page.paragraph(f"{deed[value.outcome]} Call it:", code=f"%sm_predict -e {value.name} …"))
+    elif state == BUSY:
+        if value.outcome:
+            status = "deployment started"
+        parts.append(page.paragraph("Follow it:", code=f"%sm_status {value.name}"))
+    elif state == BAD:
+        parts.append(page.paragraph(value.reason))
+        parts.append(page.paragraph("See why:", code=f"%sm_logs {value.name}"))
+    if not value.outcome and value.variants and value.status == "InService":
+        parts.append(page.table([_variant(variant) for variant in value.variants]))
+    parts += [page.paragraph(note) for note in value.notes]
+    return page.card(state, value.name, f"{status} · {value.place}", *parts)
+
+
+def _variant(variant: dict[str, object]) -> tuple[object, ...]:
+    count = variant.get("CurrentInstanceCount", 0)
+    return variant.get("VariantName", ""), f"{count} instance{'' if count == 1 else 's'}"
+
+
+def endpoints(values: Sequence[Endpoint], places: Sequence[str]) -> Shown:
+    """Return a table of all endpoints."""
+    where = " and ".join(places)
+    if not values:
+        return page.card(BUSY, "endpoints", f"none on {where}", page.paragraph("Make one:", code="%sm_deploy MODEL"))
+    rows = [
+        (
+            page.sign(_STATES.get(value.status, BUSY), "●"),
+            value.name,
+            _WORDS.get(value.status, value.status),
+            value.place,
+        )
+        for value in values
+    ]
+    state = OK if all(value.status == "InService" for value in values) else BUSY
+    count = f"{len(values)} on {where}"
+    return page.card(state, "endpoints", count, page.table(rows, ("", "name", "status", "where")))
+
+
+def removal_plan(value: Removal) -> Shown:
+    """Return what deleting an endpoint would remove, by name."""
+    kept = [page.paragraph(f"Kept: {line}.") for line in value.kept]
+    rows = [(page.dim(kind), name) for kind, name in value.rows]
+    return page.card(WARN, value.endpoint.name, f"would be deleted · {value.endpoint.place}", page.table(rows), *kept)
+
+
+def removal(value: Removal) -> Shown:
+    """Return what was removed with an endpoint. Names that carry digests are counted, not shown."""
+    counts = [("endpoint", 1), ("endpoint configuration", len(value.configs)), ("model", len(value.models))]
+    counts.append(("model data", len(value.objects)))
+    gone = ", ".join(kind if number == 1 else f"{number} {kind}s" for kind, number in counts if number)
+    kept = [page.paragraph(f"Kept: {line}.") for line in value.kept]
+    return page.card(
+        OK, value.endpoint.name, f"deleted · {value.endpoint.place}", page.paragraph(f"Gone: {gone}."), *kept
+    )
+
+
+def log(name: str, place: str, lines: Sequence[str]) -> Shown:
+    """Return an endpoint's log."""
+    if not lines:
+        return page.card(BUSY, name, f"log · {place}", page.paragraph("It has printed nothing yet.", dim=True))
+    return page.card(OK, name, f"log · {place}", page.listing(lines))

@@ -1,0 +1,126 @@
+"""What Tab offers on a magic's line: its options, and what each of them takes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from sm_magics.settings import LOCAL
+
+from . import packaging
+from .session import SmMagics
+
+# A choice of common types; SageMaker has hundreds.
+INSTANCE_TYPES = (
+    LOCAL,
+    "ml.t2.medium",
+    "ml.m5.large",
+    "ml.m5.xlarge",
+    "ml.c5.large",
+    "ml.c5.xlarge",
+    "ml.c7g.large",
+    "ml.g4dn.xlarge",
+    "ml.g5.xlarge",
+    "ml.p3.2xlarge",
+)
+REGIONS = (
+    LOCAL,
+    "us-east-1",
+    "us-east-2",
+    "us-west-2",
+    "eu-west-1",
+    "eu-central-1",
+    "ap-northeast-1",
+    "ap-southeast-2",
+)
+CONTENT_TYPES = ("application/json", "text/csv", "application/x-npy")
+
+
+def matcher(session: SmMagics) -> Callable[[CompletionContext], SimpleMatcherResult]:
+    """Return the matcher that IPython's completer asks."""
+
+    @context_matcher()  # type: ignore[untyped-decorator] # IPython's decorator is untyped
+    def sm_magics_matcher(context: CompletionContext) -> SimpleMatcherResult:
+        line = context.text_until_cursor.rpartition("\n")[2]
+        command, _, rest = line.lstrip().rpartition("=")[2].strip().partition(" ") if "%" in line else ("", "", "")
+        name = command.lstrip("%")
+        if not command.startswith("%") or not line[line.index("%") :].count(" "):
+            return {"completions": []}
+        kind = "cell" if command.startswith("%%") else "line"
+        function = session.shell.magics_manager.magics[kind].get(name)
+        parser = getattr(function, "parser", None)
+        if parser is None or not name.startswith("sm_"):
+            return {"completions": []}
+        words = rest.split(" ")
+        typed = words[-1]
+        before = [word for word in words[:-1] if word]
+        found = [word for word in _candidates(session, name, parser, before, typed) if word.startswith(typed)]
+        return {
+            "completions": [SimpleCompletion(text=word, type="magic option") for word in found],
+            "suppress": bool(found),
+            "matched_fragment": typed,
+        }
+
+    result: Callable[[CompletionContext], SimpleMatcherResult] = sm_magics_matcher
+    return result
+
+
+def _candidates(
+    session: SmMagics, name: str, parser: argparse.ArgumentParser, before: list[str], typed: str
+) -> Iterable[str]:
+    actions = parser._actions  # noqa: SLF001 - argparse has no public list of its options
+    flags = {flag: action for action in actions for flag in action.option_strings}
+    previous = flags.get(before[-1]) if before else None
+    if previous is not None and previous.nargs != 0:
+        return _values(session, previous)
+    if typed.startswith("-"):
+        return [flag for flag in flags if flag.startswith("--") or len(typed) == 1]
+    return _positional(session, name)
+
+
+def _values(session: SmMagics, action: argparse.Action) -> Iterable[str]:
+    if action.choices:
+        return [str(choice) for choice in action.choices]
+    values: dict[str, Callable[[], Iterable[str]]] = {
+        "instance_type": lambda: INSTANCE_TYPES,
+        "region": lambda: REGIONS,
+        "content_type": lambda: CONTENT_TYPES,
+        "accept": lambda: CONTENT_TYPES,
+        "endpoint_name": lambda: _endpoints(session),
+        "sample": session.variables,
+    }
+    return values.get(action.dest, list)()
+
+
+def _positional(session: SmMagics, name: str) -> Iterable[str]:
+    if name in {"sm_status", "sm_logs", "sm_delete"}:
+        return _endpoints(session)
+    if name == "sm_package":
+        return packaging.model_variables(session)
+    if name == "sm_deploy":
+        return [*packaging.model_variables(session), *_instances(session, "Package")]
+    return []
+
+
+def _endpoints(session: SmMagics) -> list[str]:
+    """Return the names of endpoints, asking only a service that is running: Tab starts nothing and waits for nobody."""
+    from sm_magics.errors import SmMagicsError
+    from sm_magics.hosting import connect, endpoints, machine
+
+    names = _instances(session, "Endpoint")
+    try:
+        if machine.running() is not None:
+            names += [endpoint.name for endpoint in endpoints.listed(connect())]
+    except SmMagicsError:
+        pass  # completion is no place for an error
+    return list(dict.fromkeys(names))
+
+
+def _instances(session: SmMagics, kind: str) -> list[str]:
+    def is_ours(value: Any) -> bool:
+        return type(value).__name__ == kind and type(value).__module__.startswith("sm_magics.")
+
+    return session.variables(is_ours)

@@ -1,0 +1,149 @@
+"""``%sm_deploy`` and ``%sm_delete``: endpoints come and go."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument
+
+from sm_magics.errors import DeploymentError
+from sm_magics.settings import LOCAL
+
+from . import packaging, parsing
+from .session import SmMagics
+
+if TYPE_CHECKING:
+    from sm_magics.hosting import Origin
+    from sm_magics.packaging import Package
+
+
+@magics_class
+class DeploymentMagics(Magics):
+    """Packages become endpoints, and go again."""
+
+    def __init__(self, session: SmMagics) -> None:
+        super().__init__(session.shell)
+        self.session = session
+
+    @line_magic
+    @parsing.magic
+    @argument(
+        "what", nargs="?", metavar="WHAT", help="a model variable, a Package or its path; default: the last package"
+    )
+    @argument("-e", "--endpoint-name", metavar="NAME", help="default: from the notebook's and the variable's name")
+    @argument("--initial-instance-count", type=int, default=1, metavar="N", help="instances; on this machine: workers")
+    @argument("--env", metavar="NAME=VALUE", action="append", default=[], help="variable of the container; repeatable")
+    @argument("--update", action="store_true", help="update an endpoint of that name that is not this notebook's")
+    @argument("--wait", action="store_true", help="return once it is in service (the default on this machine)")
+    @argument("--no-wait", action="store_true", help="return at once")
+    @parsing.hosted
+    @packaging.package_options
+    @parsing.placed
+    @parsing.foldered
+    @parsing.out
+    def sm_deploy(self, line: str) -> Any:
+        """Deploy a model to an endpoint: on this machine, or with --instance-type ml.… in AWS.
+
+        A model variable is packaged first. An endpoint that this notebook made is updated in place, and answers all
+        the while; the same package again changes nothing.
+        """
+        from sm_magics.display import render
+        from sm_magics.hosting import deploy
+        from sm_magics.hosting.plan import check_name
+
+        options = parsing.parse(self.sm_deploy, line)
+        if options.wait and options.no_wait:
+            raise UsageError("%sm_deploy: --wait and --no-wait exclude each other.\n  hint: %sm_deploy?")
+        if options.initial_instance_count < 1:
+            raise UsageError("%sm_deploy: --initial-instance-count is at least 1.\n  hint: %sm_deploy?")
+        env = _environment(options.env)
+        session, settings = self.session, self.session.settings(options)
+        name = check_name(options.endpoint_name or self._default_name(options.what))
+        package = self._package(options)
+        is_local = settings.where == LOCAL
+        endpoint = deploy(
+            package,
+            name,
+            settings=settings,
+            origin=self._origin(package),
+            initial_instance_count=options.initial_instance_count,
+            env=env,
+            update=options.update,
+            wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
+        )
+        session.last_endpoint = endpoint
+        session.regions.add(endpoint.where)
+        session.show(render.endpoint(endpoint))
+        return session.result(endpoint, options.out)
+
+    @line_magic
+    @parsing.magic
+    @argument("endpoints", nargs="*", metavar="ENDPOINT", help="names or Endpoint variables; default: the latest one")
+    @argument("--dry-run", action="store_true", help="only list what would go")
+    @parsing.placed
+    def sm_delete(self, line: str) -> Any:
+        """Delete endpoints with their configurations, models and model data. What something else uses stays."""
+        from sm_magics.display import render
+        from sm_magics.hosting import removal
+
+        options = parsing.parse(self.sm_delete, line)
+        session = self.session
+        # All are looked up before the first one goes: a mistyped name deletes nothing.
+        plans = [removal.plan(session.endpoint(name, options)) for name in options.endpoints or [None]]
+        for plan in plans:
+            if options.dry_run:
+                session.show(render.removal_plan(plan))
+                continue
+            removal.remove(plan)
+            if session.last_endpoint is not None and session.last_endpoint.name == plan.endpoint.name:
+                session.last_endpoint = None
+            session.show(render.removal(plan))
+
+    def _package(self, options: argparse.Namespace) -> Package:
+        from sm_magics.packaging import Package
+
+        if not options.what:
+            if self.session.last_package is None:
+                raise DeploymentError(
+                    "Nothing has been packaged in this session yet.", hint=self._example("%sm_deploy")
+                )
+            return self.session.last_package
+        value = packaging.resolve(self.session, options.what)
+        if isinstance(value, Package):
+            return value
+        if isinstance(value, Path) and value.name.endswith((".tar.gz", ".tgz")):
+            return Package.open(value)
+        return packaging.build(self.session, options.what, options)
+
+    def _default_name(self, what: str | None) -> str:
+        """Return a name from the notebook and the variable."""
+        from sm_magics.hosting.plan import suggest_name
+
+        session = self.session
+        notebook = Path(session.notebook_path).stem if session.notebook_path else session.directory().name
+        package = session.last_package
+        variable = Path(what).name.split(".")[0] if what else (package.name if package else "model")
+        value = session.shell.user_ns.get(what or "")
+        variable = getattr(value, "name", variable) if type(value).__name__ == "Package" else variable
+        return suggest_name(notebook[: 62 - len(variable[:40])], variable[:40]) or "model"
+
+    def _origin(self, package: Package) -> Origin:
+        from sm_magics.hosting import Origin
+
+        return Origin(self.session.notebook_path, str(package.model_dir))
+
+    def _example(self, command: str) -> str:
+        models = packaging.model_variables(self.session)
+        return f"{command} {models[0] if models else 'MODEL'}"
+
+
+def _environment(given: list[str]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    for name, equals, _ in pairs:
+        if not equals or not name:
+            raise UsageError(f"--env takes NAME=VALUE, not {name!r}.\n  hint: %sm_deploy --env MODEL_SIZE=small …")
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,128 @@
+"""``%sm_package``: a model variable becomes ``model.tar.gz``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument
+
+from sm_magics.errors import ExpressionError
+
+from . import parsing
+from .session import SmMagics
+
+if TYPE_CHECKING:
+    from sm_magics.packaging import Package
+
+FORMATS = ("state_dict", "torchscript", "module")
+
+
+def package_options(function: parsing.Magic) -> parsing.Magic:
+    """Add the options that say how a model is saved and what travels with it."""
+    options = [
+        argument("--name", help="the package's name; default: the variable's"),
+        argument("--archive", metavar="PATH", help="where to write it; default: model.tar.gz in the model directory"),
+        argument("--save-as", choices=FORMATS, help="how the weights are saved; default: what model_fn loads"),
+        argument(
+            "--include", metavar="PATH", action="append", default=[], help="a further file or pattern; repeatable"
+        ),
+        argument("--sample", metavar="EXPR", help="an input that the model takes: a variable or a quoted expression"),
+        argument("--force", action="store_true", help="replace files that sm_magics did not write; copies are kept"),
+    ]
+    for option in options:
+        function = option(function)
+    return function
+
+
+def build(session: SmMagics, expression: str, options: argparse.Namespace) -> Package:
+    """Package what an expression or a path names, as the options say."""
+    from sm_magics.packaging import package
+
+    model = resolve(session, expression)
+    result = package(
+        model,
+        name=options.name or _name(expression, model),
+        model_dir=session.directory(options.model_dir),
+        archive=Path(options.archive).expanduser() if options.archive else None,
+        save_as=options.save_as,
+        include=options.include,
+        sample=session.evaluate(options.sample) if options.sample else None,
+        cells=session.cells(),
+        namespace=session.shell.user_ns,
+        author=session.author(),
+        force=options.force,
+    )
+    session.last_package = result
+    return result
+
+
+def resolve(session: SmMagics, expression: str) -> Any:
+    """Return what a command's argument names: a variable, an expression such as ``trainer.model``, or a file.
+
+    Raises
+    ------
+    ExpressionError
+        If it names nothing, with the model variables that there are.
+    """
+    if expression not in session.shell.user_ns and Path(expression).expanduser().is_file():
+        return Path(expression).expanduser()
+    if re.search(r"\.(pth?|ckpt|tar\.gz|safetensors)$", expression) or expression.startswith(("/", "./", "~")):
+        raise ExpressionError(
+            f"There is no file {expression!r}.", hint="%sm_package MODEL    # a variable, or a path that exists"
+        )
+    try:
+        return session.evaluate(expression)
+    except ExpressionError as error:
+        models = model_variables(session)
+        if models and "no variable" in error.message:
+            raise ExpressionError(
+                error.message, hint=f"%sm_package {models[0]}    # models: {', '.join(models)}"
+            ) from error
+        raise
+
+
+def model_variables(session: SmMagics) -> list[str]:
+    """Return the names of variables that hold a torch module. Imports nothing: without torch there is none."""
+    return session.variables(lambda value: any(_is_module(kind) for kind in type(value).__mro__))
+
+
+def _is_module(kind: type) -> bool:
+    return kind.__name__ == "Module" and kind.__module__ == "torch.nn.modules.module"
+
+
+def _name(expression: str, model: Any) -> str:
+    from sm_magics.hosting.plan import suggest_name
+
+    words = expression if not isinstance(model, Path) else model.name.split(".")[0]
+    return suggest_name(words) or "model"
+
+
+@magics_class
+class PackagingMagics(Magics):
+    """Model variables become archives."""
+
+    def __init__(self, session: SmMagics) -> None:
+        super().__init__(session.shell)
+        self.session = session
+
+    @line_magic
+    @parsing.magic
+    @argument("model", metavar="MODEL", help="the model: a variable, or the path of a saved model")
+    @package_options
+    @parsing.foldered
+    @parsing.out
+    def sm_package(self, line: str) -> Any:
+        """Save the model and build model.tar.gz, ready for SageMaker: model.pth, code/inference.py and requirements.
+
+        Where no cell wrote a model_fn, one is written. The same inputs give the same archive, byte for byte.
+        """
+        from sm_magics.display import render
+
+        options = parsing.parse(self.sm_package, line)
+        package = build(self.session, options.model, options)
+        self.session.show(render.package(package))
+        return self.session.result(package, options.out)

@@ -1,0 +1,138 @@
+"""A magic's line: options in the SageMaker SDK's words, then names, or the rest of the line raw."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from sm_magics.settings import LOCAL
+
+Magic = TypeVar("Magic", bound=Callable[..., Any])
+
+_WORD = re.compile(r"""\s*((?:[^\s"']|"[^"]*"|'[^']*')+)""")
+
+
+def out(function: Magic) -> Magic:
+    """Add ``-o NAME`` to a magic: where its result is stored."""
+    help_text = "store the result in this variable"
+    return _with(function, argument("-o", "--out", metavar="NAME", help=help_text))
+
+
+def placed(function: Magic) -> Magic:
+    """Add ``--region`` to a magic: which SageMaker it speaks to."""
+    help_text = f"'{LOCAL}' (this machine) or an AWS region"
+    return _with(function, argument("--region", metavar="REGION", help=help_text))
+
+
+def foldered(function: Magic) -> Magic:
+    """Add ``--model-dir`` to a magic: the directory that holds ``code/``."""
+    help_text = "directory of code/, model.pth and model.tar.gz; default: the notebook's"
+    return _with(function, argument("--model-dir", metavar="DIR", help=help_text))
+
+
+def hosted(function: Magic) -> Magic:
+    """Add the options that decide what a deployment runs on."""
+    options = [
+        ("--instance-type", "TYPE", f"'{LOCAL}' (the default) or an instance type such as ml.m5.large"),
+        ("--role", "ARN", "execution role, for AWS"),
+        ("--bucket", "NAME", "S3 bucket for the model data, for AWS"),
+        ("--framework-version", "VERSION", "torch version of the container image, for AWS"),
+        ("--py-version", "VERSION", "Python of the container image, such as py312, for AWS"),
+        ("--image-uri", "URI", "container image, for AWS"),
+    ]
+    for flag, metavar, text in options:
+        function = _with(function, argument(flag, metavar=metavar, help=text))
+    return function
+
+
+def _with(function: Magic, option: Any) -> Magic:
+    decorated: Magic = option(function)
+    return decorated
+
+
+def magic(function: Magic) -> Magic:
+    """Finish a magic's options: makes its parser, which also writes the help that ``?`` shows."""
+    finished: Magic = magic_arguments()(function)
+    parser: argparse.ArgumentParser = finished.parser  # type: ignore[attr-defined] # set by IPython
+    parser.allow_abbrev = False
+    return finished
+
+
+def words(line: str) -> list[str]:
+    """Return the words of a magic's line, unquoted, without a trailing comment or semicolon.
+
+    Raises
+    ------
+    UsageError
+        If a quote is not closed.
+    """
+    found: list[str] = []
+    position, line = 0, line.rstrip()
+    while match := _WORD.match(line, position):
+        if match[1].startswith("#"):
+            break
+        found.append(match[1])
+        position = match.end()
+    if not (match or line[position:].strip() == ""):
+        raise UsageError(f"A quote is not closed: {line[position:].strip()}")
+    if found and found[-1].endswith(";"):
+        found[-1] = found[-1].rstrip(";")
+    return [shlex.split(word, posix=True)[0] if word[:1] in "\"'" or '"' in word or "'" in word else word
+            for word in found if word]  # fmt: skip
+
+
+def parse(function: Callable[..., Any], line: str) -> argparse.Namespace:
+    """Return the options and names on a magic's line.
+
+    Raises
+    ------
+    UsageError
+        If the line is mistyped; names the option and says how to get help.
+    """
+    return _parse(function, words(line))
+
+
+def parse_leading(function: Callable[..., Any], line: str) -> tuple[argparse.Namespace, str]:
+    """Return the options that a line starts with, and the rest of the line as it was typed.
+
+    The rest is an expression: quotes, commas and brackets in it are left alone.
+    """
+    parser: argparse.ArgumentParser = function.parser  # type: ignore[attr-defined]
+    takes_value = {
+        flag: action.nargs != 0
+        for action in parser._actions  # noqa: SLF001 - argparse has no public list of its options
+        for flag in action.option_strings
+    }
+    given: list[str] = []
+    position = 0
+    while match := _WORD.match(line, position):
+        flag, equals, _ = match[1].partition("=")
+        if flag not in takes_value:
+            if re.match(r"--?[a-z][a-z-]+(=|$)", match[1]):  # -x is an expression, --acept is a mistyped option
+                given.append(match[1])
+            break
+        given.append(match[1])
+        position = match.end()
+        if takes_value[flag] and not equals:
+            value = _WORD.match(line, position)
+            if value:
+                given.append(value[1])
+                position = value.end()
+    return _parse(function, words(" ".join(given))), line[position:].strip().rstrip(";").rstrip()
+
+
+def _parse(function: Callable[..., Any], given: list[str]) -> argparse.Namespace:
+    parser: argparse.ArgumentParser = function.parser  # type: ignore[attr-defined]
+
+    def refuse(message: str) -> NoReturn:
+        name = function.__name__
+        raise UsageError(f"%{name}: {message}\n  hint: %{name}?")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_args(given)

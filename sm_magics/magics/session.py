@@ -1,0 +1,220 @@
+"""What the magics of one kernel share: the settings, who the notebook is, what was made last, how things are shown."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+from traitlets import Unicode
+from traitlets.config import Configurable
+
+from sm_magics.errors import ExpressionError, SmMagicsError
+from sm_magics.settings import LOCAL, Settings, resolve
+
+if TYPE_CHECKING:
+    from sm_magics.authoring import Author
+    from sm_magics.display.page import Shown
+    from sm_magics.hosting import Endpoint
+    from sm_magics.packaging import Package
+
+
+class SmMagics(Configurable):
+    """Settings of the sm_magics extension. Each can be given on the line instead, and is then the stronger.
+
+    ``%config SmMagics`` shows them, ``%config SmMagics.instance_type = "ml.m5.large"`` sets one.
+    """
+
+    instance_type = Unicode("", help="'local' (the default) or an instance type such as ml.m5.large.").tag(config=True)
+    region = Unicode("", help="'local' (the default) or an AWS region.").tag(config=True)
+    role = Unicode("", help="ARN of the execution role, for AWS.").tag(config=True)
+    bucket = Unicode("", help="S3 bucket for model data, for AWS.").tag(config=True)
+    profile = Unicode("", help="AWS profile.").tag(config=True)
+    framework_version = Unicode("", help="torch version of the container image, for AWS.").tag(config=True)
+    py_version = Unicode("", help="Python of the container image, such as py312, for AWS.").tag(config=True)
+    image_uri = Unicode("", help="Container image, for AWS.").tag(config=True)
+    model_dir = Unicode("", help="Directory of code/, model.pth and model.tar.gz.").tag(config=True)
+    notebook = Unicode("", help="The notebook's path, where the front end does not tell it.").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(parent=shell)
+        self.shell = shell
+        self.id = uuid.uuid4().hex
+        self.last_package: Package | None = None
+        self.last_endpoint: Endpoint | None = None
+        self.regions: set[str] = set()
+        self.completer: Any = None
+        self._silenced: list[tuple[type, Any]] = []
+
+    # -- settings -------------------------------------------------------------------------------------------------
+
+    def settings(self, options: Any = None) -> Settings:
+        """Return the settings that hold for a command with these options."""
+        flags = {name: value for name, value in vars(options).items() if value} if options else {}
+        configured = {name: getattr(self, name) for name in self.trait_names(config=True)}
+        return resolve(flags, configured)
+
+    def directory(self, given: str | None = None) -> Path:
+        """Return the model directory: the option's, the configured one, else the notebook's own (the kernel's cwd)."""
+        return Path(given or self.model_dir or os.curdir).expanduser().absolute()
+
+    @property
+    def notebook_path(self) -> str:
+        """The notebook's path, empty where nothing tells it (nbclient, a terminal)."""
+        told = self.shell.user_ns.get("__vsc_ipynb_file__")  # Visual Studio Code
+        return self.notebook or (told if isinstance(told, str) else "") or os.environ.get("JPY_SESSION_NAME", "")
+
+    def author(self) -> Author:
+        """Return who writes files for the running cell."""
+        from sm_magics.authoring import Author
+
+        kernel = getattr(self.shell, "kernel", None)
+        parent: Mapping[str, Any] = kernel.get_parent() if kernel is not None else {}
+        cell_id = parent.get("metadata", {}).get("cellId", "") if parent else ""
+        return Author(self.notebook_path, self.id, self.shell.execution_count, cell_id)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody is there: under nbclient, papermill and nbval the kernel is not allowed to ask for input."""
+        kernel = getattr(self.shell, "kernel", None)
+        return kernel is None or bool(getattr(kernel, "_allow_stdin", True))
+
+    # -- the notebook's own values --------------------------------------------------------------------------------
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression in the notebook.
+
+        Raises
+        ------
+        ExpressionError
+            If it raises, or a name in it does not exist.
+        """
+        try:
+            return self.shell.ev(expression)
+        except SmMagicsError:
+            raise
+        except NameError as error:
+            name = getattr(error, "name", None) or ""
+            close = difflib.get_close_matches(name, self.variables(), 1)
+            hint = (
+                f"{close[0]}    # did you mean this variable?" if close else "%who    # lists the variables there are"
+            )
+            raise ExpressionError(f"There is no variable {name!r} in this notebook.", hint=hint) from error
+        except SyntaxError as error:
+            raise ExpressionError(f"{expression!r} is not a Python expression: {error.msg}.") from error
+        except Exception as error:
+            raise ExpressionError(f"{expression} raised {type(error).__name__}: {error}") from error
+
+    def run(self, cell: str) -> None:
+        """Run a cell's code in the notebook.
+
+        Raises
+        ------
+        ExpressionError
+            If it raises. IPython has shown its traceback by then.
+        """
+        result = self.shell.run_cell(cell, store_history=False)
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None:
+            raise ExpressionError(f"The cell is written, and raised {type(error).__name__} in the notebook.")
+
+    def variables(self, accept: Callable[[Any], bool] | None = None) -> list[str]:
+        """Return the names of the notebook's own variables, those whose value is accepted."""
+        hidden = self.shell.user_ns_hidden
+        return [
+            name
+            for name, value in self.shell.user_ns.items()
+            if not name.startswith("_") and name not in hidden and (accept is None or accept(value))
+        ]
+
+    def cells(self) -> list[str]:
+        """Return the sources of the cells run so far, oldest first, as Python."""
+        history = getattr(self.shell, "history_manager", None)
+        return list(history.input_hist_parsed) if history is not None else []
+
+    # -- results --------------------------------------------------------------------------------------------------
+
+    def show(self, shown: Shown) -> None:
+        """Show one thing in the cell."""
+        display(shown.bundle(), raw=True)  # type: ignore[no-untyped-call] # IPython's display is untyped
+
+    def result(self, value: Any, name: str | None) -> Any:
+        """Store a magic's result where ``-o`` says, and return it; it displays nothing further in this cell."""
+        if name:
+            if not name.isidentifier():
+                raise UsageError(f"-o takes the name of a variable, not {name!r}.")
+            self.shell.user_ns[name] = value
+        self._silence(value)
+        return value
+
+    def _silence(self, value: Any) -> None:
+        """Keep the display hook from showing a value that has been shown, until the cell ends.
+
+        A formatter that raises NotImplementedError leaves a value to the next formatter (IPython), so other values
+        of the same type are shown as ever.
+        """
+        formatter = self.shell.display_formatter.ipython_display_formatter
+        kind = type(value)
+
+        def show_unless_shown(candidate: Any) -> None:
+            if candidate is not value:
+                raise NotImplementedError
+
+        if value is None:
+            return
+        self._silenced.append((kind, formatter.for_type(kind, show_unless_shown)))
+
+    def after_cell(self, *_result: Any) -> None:
+        """Forget what this cell has shown; called by IPython when the cell has ended."""
+        formatter = self.shell.display_formatter.ipython_display_formatter
+        for kind, former in reversed(self._silenced):
+            if former is None:
+                formatter.pop(kind, None)
+            else:
+                formatter.for_type(kind, former)
+        self._silenced.clear()
+
+    # -- endpoints ------------------------------------------------------------------------------------------------
+
+    def endpoint(self, given: str | None, options: Any = None) -> Endpoint:
+        """Return the endpoint that a command is about: an `Endpoint` variable, a name, else the latest one.
+
+        Raises
+        ------
+        EndpointNotFound
+            If there is none of that name at the places this session knows.
+        """
+        from sm_magics.errors import EndpointNotFound
+        from sm_magics.hosting import Endpoint, connect, endpoints
+
+        if not given:
+            if self.last_endpoint is None:
+                raise EndpointNotFound("No endpoint has been deployed in this session yet.", hint="%sm_deploy MODEL")
+            return self.last_endpoint
+        value = self.shell.user_ns.get(given)
+        if isinstance(value, Endpoint):
+            return value
+        settings = self.settings(options)
+        places = [settings.where] if getattr(options, "region", None) else sorted({LOCAL, *self.regions})
+        matches = [
+            endpoint
+            for place in places
+            if (endpoint := endpoints.get(given, connect(settings.override(region=place)))) is not None
+        ]
+        if len(matches) > 1:
+            both = " and ".join(match.place for match in matches)
+            raise EndpointNotFound(
+                f"There is an endpoint {given!r} on {both}: say which.", hint=f"--region {matches[-1].where}"
+            )
+        if not matches:
+            where = " or ".join("this machine" if place == LOCAL else place for place in places)
+            raise EndpointNotFound(
+                f"There is no endpoint {given!r} on {where}.", hint="%sm_endpoints    # lists those there are"
+            )
+        return matches[0]

@@ -1,0 +1,74 @@
+"""``%sm_status``, ``%sm_endpoints`` and ``%sm_logs``: how things are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument
+
+from sm_magics.settings import LOCAL
+
+from . import parsing
+from .session import SmMagics
+
+
+@magics_class
+class StatusMagics(Magics):
+    """How endpoints are."""
+
+    def __init__(self, session: SmMagics) -> None:
+        super().__init__(session.shell)
+        self.session = session
+
+    @line_magic
+    @parsing.magic
+    @argument("endpoint", nargs="?", metavar="ENDPOINT", help="a name or an Endpoint variable; default: the latest one")
+    @argument("--wait", action="store_true", help="wait until its state settles; one that failed is an error")
+    @parsing.placed
+    @parsing.out
+    def sm_status(self, line: str) -> Any:
+        """Show how an endpoint is, and return it."""
+        from sm_magics.display import render
+
+        options = parsing.parse(self.sm_status, line)
+        endpoint = self.session.endpoint(options.endpoint, options)
+        endpoint.outcome = ""  # how it is, not what a deployment did
+        endpoint = endpoint.wait() if options.wait else endpoint.fetch()
+        self.session.show(render.endpoint(endpoint))
+        return self.session.result(endpoint, options.out)
+
+    @line_magic
+    @parsing.magic
+    @parsing.placed
+    @parsing.out
+    def sm_endpoints(self, line: str) -> Any:
+        """Show all endpoints, of this machine and of the AWS regions used in this session; return them as a list."""
+        from sm_magics.display import render
+        from sm_magics.hosting import connect, endpoints
+
+        options = parsing.parse(self.sm_endpoints, line)
+        settings = self.session.settings(options)
+        places = (
+            [settings.where] if options.region else sorted({LOCAL, *self.session.regions}, key=lambda p: p != LOCAL)
+        )
+        connections = [connect(settings.override(region=place)) for place in places]
+        found = [endpoint for connection in connections for endpoint in endpoints.listed(connection)]
+        self.session.show(render.endpoints(found, [connection.place for connection in connections]))
+        return self.session.result(found, options.out)
+
+    @line_magic
+    @parsing.magic
+    @argument("endpoint", nargs="?", metavar="ENDPOINT", help="a name or an Endpoint variable; default: the latest one")
+    @argument("-n", "--tail", type=int, default=200, metavar="LINES", help="how many of the last lines to show; 0: all")
+    @parsing.placed
+    @parsing.out
+    def sm_logs(self, line: str) -> Any:
+        """Show what an endpoint's containers printed, and return it as a list of lines."""
+        from sm_magics.display import render
+
+        options = parsing.parse(self.sm_logs, line)
+        endpoint = self.session.endpoint(options.endpoint, options)
+        lines = endpoint.logs()
+        self.session.show(render.log(endpoint.name, endpoint.place, lines[-options.tail :] if options.tail else lines))
+        return self.session.result(lines, options.out)
