@@ -1,0 +1,22 @@
+"""The notebooks are checked against a SageMaker on this machine of their own, which ends with the test run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+_home = pytest.StashKey[tempfile.TemporaryDirectory]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_home] = tempfile.TemporaryDirectory(prefix="sm_magics-")
+    os.environ["SM_MAGICS_HOME"] = config.stash[_home].name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    subprocess.run([sys.executable, "-m", "sm_magics.local", "stop"], check=False)
+    config.stash[_home].cleanup()
