@@ -1,0 +1,173 @@
+"""One worker as the server sees it: a request out, an answer in, and its log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from json import loads
+from typing import Any
+
+from .messages import LENGTHS_SIZE, Answer, Assignment, ModelLoadFailed, Request, lengths
+from .parent import Forked, WarmParent
+
+_LONGEST_LINE = 256 * 1024  # bytes: what CloudWatch Logs takes as one event
+
+
+class Worker(asyncio.Protocol):
+    """A worker that has loaded its model. Make one with `open`.
+
+    Attributes
+    ----------
+    on_answer
+        Called with the answer to the request that `ask` sent.
+    on_lost
+        Called when no answer can come any more: the worker has ended, or is about to.
+    """
+
+    def __init__(self, parent: WarmParent, forked: Forked, log: Callable[[str], None]) -> None:
+        self.on_answer: Callable[[Answer], None] = lambda _answer: None
+        self.on_lost: Callable[[], None] = lambda: None
+        self.pid = forked.pid
+        self._parent = parent
+        self._forked = forked
+        self._log = _Log(forked.log, log)
+        self._loaded: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport | None = None
+        self._received: list[bytes] = []
+        self._missing = 0
+        # A process of the handlers' own may keep the connection open after the worker's death.
+        forked.exited.add_done_callback(self._abort)
+
+    @classmethod
+    async def open(cls, parent: WarmParent, assignment: Assignment, log: Callable[[str], None]) -> Worker:
+        """Fork a worker and wait until it has loaded the model.
+
+        Raises
+        ------
+        ModelLoadFailed
+            If it could not. Everything it printed is in the log by then.
+        ParentFailed
+            If it could not be forked.
+        """
+        forked = await parent.fork(assignment)
+        self = cls(parent, forked, log)
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.create_unix_connection(lambda: self, sock=forked.connection)
+            message = await self._loaded
+        except BaseException:
+            await self.close()
+            raise
+        if "ready" in message:
+            return self
+        status = await self.close()
+        raise ModelLoadFailed(
+            message.get("failed") or f"The worker died while it loaded the model ({describe_exit(status)})."
+        )
+
+    def ask(self, request: Request) -> None:
+        """Send a request. Its answer must be there before the next one."""
+        if self._transport is not None:
+            self._transport.write(request.frame())
+
+    def kill(self) -> None:
+        """End the process. `on_lost` follows."""
+        self._parent.kill(self.pid)
+
+    async def close(self) -> int:
+        """End the process if it has not ended; return its exit status once it has, and its log is read."""
+        self.on_lost = lambda: None
+        self.kill()
+        status = await asyncio.shield(self._forked.exited)
+        self._log.close()
+        if self._transport is not None:
+            self._transport.abort()
+        return status
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Collect one frame."""
+        self._received.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return
+        received = b"".join(self._received)
+        self._received = [received]
+        if len(received) < LENGTHS_SIZE:
+            self._missing = LENGTHS_SIZE - len(received)
+            return
+        head_length, body_length = lengths(received[:LENGTHS_SIZE])
+        start = LENGTHS_SIZE + head_length
+        if len(received) < start + body_length:
+            self._missing = start + body_length - len(received)
+            return
+        self._received, self._missing = [], 0
+        head = loads(received[LENGTHS_SIZE:start])
+        self._log.read()  # what was printed on the way to this answer comes before it
+        if self._loaded.done():
+            self.on_answer(Answer.from_frame(head, received[start:]))
+        else:
+            self._loaded.set_result(head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that the worker has gone."""
+        del exc
+        if not self._loaded.done():
+            self._loaded.set_result({})
+        self.on_lost()
+
+    def _abort(self, _exited: object) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Log:
+    """Reads the pipe that a worker prints into, and passes on whole lines."""
+
+    def __init__(self, descriptor: int, write: Callable[[str], None]) -> None:
+        self._descriptor = descriptor
+        self._write = write
+        self._partial = b""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self.read)
+
+    def read(self) -> None:
+        """Pass on what is there now."""
+        while self._descriptor >= 0:
+            try:
+                data = os.read(self._descriptor, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                self._loop.remove_reader(self._descriptor)
+                return
+            *lines, self._partial = (self._partial + data).split(b"\n")
+            for line in lines:
+                self._pass_on(line)
+            if len(self._partial) > _LONGEST_LINE:
+                self._pass_on(self._partial)
+                self._partial = b""
+
+    def close(self) -> None:
+        """Pass on all that is left. To be called once the worker has ended: then the pipe holds all it printed."""
+        if self._descriptor < 0:
+            return
+        self.read()
+        if self._partial:
+            self._pass_on(self._partial)
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _pass_on(self, line: bytes) -> None:
+        self._write(line.decode(errors="replace").removesuffix("\r"))
+
+
+def describe_exit(status: int) -> str:
+    """Return how a process ended, in words."""
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"

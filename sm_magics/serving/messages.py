@@ -1,0 +1,176 @@
+"""What goes into the model server and what comes out of it, and how both travel between processes.
+
+A frame on the wire is two lengths (unsigned 32-bit, big-endian), a JSON head and a body::
+
+    | head length | body length | head | body |
+
+The head of a request is ``{"method", "path", "headers"}``, that of an answer ``{"status", "reason", "headers"}``.
+Before it serves, a worker says ``{"ready": true}`` or ``{"failed": "Traceback …"}``. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+Headers = tuple[tuple[str, str], ...]
+
+_LENGTHS = struct.Struct("!II")
+LENGTHS_SIZE = _LENGTHS.size
+
+# TorchServe writes its own errors so: pretty-printed, and a line feed after it.
+_ERROR_REASONS = {
+    400: "Bad Request",
+    404: "Not Found",
+    413: "Request Entity Too Large",
+    417: "Expectation Failed",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    507: "Insufficient Storage",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, as the client sent it.
+
+    Attributes
+    ----------
+    method
+        Any HTTP method; the container does not look at it.
+    path
+        The request target: path and query, still percent-encoded.
+    headers
+        Names exactly as sent (the container tells ``Content-Type`` from ``CONTENT-TYPE``) and values, in order.
+        Values are the header's bytes read as Latin-1.
+    body
+        The whole body.
+    """
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes
+
+    def frame(self) -> bytes:
+        """Return the request as it is written to a worker."""
+        return frame({"method": self.method, "path": self.path, "headers": self.headers}, self.body)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the container answers.
+
+    Attributes
+    ----------
+    status
+        HTTP status, 200 to 999.
+    reason
+        Reason phrase: empty on success, an exception's message on an error. Any text; who writes HTTP must
+        make it fit there.
+    headers
+        What the container says about the body, and what handlers set on the context. Neither Content-Length nor
+        Connection: they belong to the connection.
+    body
+        The whole body.
+    """
+
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes
+
+    @property
+    def content_type(self) -> str | None:
+        """The Content-Type, None if the answer has none (as with errors in handlers)."""
+        return next((value for name, value in self.headers if name.lower() == "content-type"), None)
+
+    @classmethod
+    def error(cls, status: int, kind: str, message: str) -> Answer:
+        """Return an error in the words of TorchServe itself, not of a handler.
+
+        Parameters
+        ----------
+        status
+            HTTP status.
+        kind
+            Name of TorchServe's exception, such as ``InternalServerException``.
+        message
+            One sentence.
+        """
+        text = json.dumps({"code": status, "type": kind, "message": message}, indent=2)
+        headers = (("content-type", "application/json"),)
+        return cls(status, _ERROR_REASONS[status], headers, text.encode() + b"\n")
+
+    @classmethod
+    def empty(cls, status: int) -> Answer:
+        """Return an error without a body, as the HTTP codec under TorchServe answers."""
+        return cls(status, _ERROR_REASONS[status], (), b"")
+
+    def frame(self) -> bytes:
+        """Return the answer as a worker writes it."""
+        return frame({"status": self.status, "reason": self.reason, "headers": self.headers}, self.body)
+
+    @classmethod
+    def from_frame(cls, head: Mapping[str, Any], body: bytes) -> Answer:
+        """Return the answer that a worker wrote."""
+        headers = tuple((name, value) for name, value in head["headers"])
+        return cls(head["status"], head["reason"], headers, body)
+
+    def without_body(self) -> Answer:
+        """Return the answer to a HEAD request."""
+        return replace(self, body=b"")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is to serve.
+
+    Attributes
+    ----------
+    model_dir
+        The model directory, absolute.
+    environ
+        The container's environment.
+    allow_pickle
+        Whether the default ``input_fn`` may unpickle objects in ``application/x-npy`` bodies.
+    max_response
+        Bytes of an answer's body.
+    """
+
+    model_dir: str
+    environ: Mapping[str, str]
+    allow_pickle: bool
+    max_response: int
+
+
+class ModelLoadFailed(Exception):  # noqa: N818 - the fact, as the log says it
+    """The handlers could not be imported, or ``model_fn`` failed.
+
+    The message is the traceback's last line.
+
+    Attributes
+    ----------
+    traceback
+        The Python traceback, or a sentence where there is none (the worker died).
+    """
+
+    def __init__(self, traceback: str) -> None:
+        lines = [line for line in traceback.splitlines() if line.strip()]
+        super().__init__(lines[-1] if lines else "The model could not be loaded.")
+        self.traceback = traceback
+
+
+def frame(head: Mapping[str, Any], body: bytes = b"") -> bytes:
+    """Return head and body as one frame."""
+    text = json.dumps(head).encode()
+    return b"".join((_LENGTHS.pack(len(text), len(body)), text, body))
+
+
+def lengths(prefix: bytes | bytearray | memoryview) -> tuple[int, int]:
+    """Return the lengths of head and body that a frame's first ``LENGTHS_SIZE`` bytes announce."""
+    head, body = _LENGTHS.unpack(prefix)
+    return head, body

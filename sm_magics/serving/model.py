@@ -1,0 +1,168 @@
+"""One loaded model: handlers through AWS's own toolkit, requests in, answers out.
+
+What TorchServe's Python side does around the toolkit is done here (``ts/service.py`` and
+``ts/protocol/otf_message_handler.py`` of TorchServe 0.12.0): which body handlers get, and what becomes of the value
+they return. Anything that would have raised there raises here, and ends the worker as it does there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import uuid
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sagemaker_inference import content_types, decoder
+from sagemaker_inference.transformer import Transformer
+from sagemaker_pytorch_serving_container.default_pytorch_inference_handler import DefaultPytorchInferenceHandler
+
+from .context import Context, RequestProcessor
+from .forms import body_parameters, query_parameters, split_target
+from .messages import Answer, Headers
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN_IN_VALUES = re.compile(r"[\x00\r\n\v\f]")
+# They describe the connection, not the answer: the server in front sets them.
+_CONNECTION_HEADERS = {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
+_FIRST_FINAL_STATUS, _LAST_STATUS = 200, 999
+
+
+class Model:
+    """The handlers of one model directory.
+
+    Parameters
+    ----------
+    directory
+        The model directory: the current one, and with its ``code/`` first on ``sys.path``.
+    allow_pickle
+        Whether the default ``input_fn`` may unpickle the objects in an ``application/x-npy`` body. The container
+        does, so that whoever can send a request can run code.
+    max_response
+        Bytes of an answer's body.
+    """
+
+    def __init__(self, directory: Path, *, allow_pickle: bool, max_response: int) -> None:
+        self._directory = str(directory)
+        self._max_response = max_response
+        self._context = Context(self._directory)
+        self._transformer = Transformer(default_inference_handler=_Defaults())
+        if not allow_pickle:
+            decoder._decoder_map[content_types.NPY] = _npy_without_objects  # noqa: SLF001 - it has no public one
+
+    def load(self) -> None:
+        """Import the user's module and call ``model_fn``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If ``SAGEMAKER_PROGRAM`` names a module that is not there. The container would use its defaults.
+        BaseException
+            Whatever the user's code raises.
+        """
+        program = os.environ.get("SAGEMAKER_PROGRAM")
+        if program is not None and find_spec(program.removesuffix(".py")) is None:
+            raise FileNotFoundError(
+                f"SAGEMAKER_PROGRAM is {program!r}, but there is no such file in {self._directory}/code "
+                f"or in {self._directory}."
+            )
+        self._transformer.validate_and_initialize(model_dir=self._directory, context=self._context)
+
+    def answer(self, target: str, headers: Headers, body: bytearray) -> Answer:
+        """Answer one request.
+
+        Parameters
+        ----------
+        target
+            Path and query.
+        headers, body
+            As sent.
+
+        Returns
+        -------
+        Answer
+            An exception in a handler is an answer too (status 500, no Content-Type).
+        """
+        # Parameters first, then headers, which win. Of a header that is sent twice the last one counts.
+        properties: dict[str, Any] = {}
+        inputs: dict[str, bytearray] = {}
+        for name, content_type, value in (*query_parameters(split_target(target)[1]), *body_parameters(headers, body)):
+            inputs[name] = value
+            properties[name] = {"content-type": content_type}
+        properties.update(headers)
+        request_id = str(uuid.uuid4())
+        processor = RequestProcessor(properties)
+        self._context.request_ids = {0: request_id}
+        self._context.request_processor = [processor]
+        (result,) = self._transformer.transform([inputs], self._context)
+        content = _content(result)
+        if content is None:
+            return Answer.error(503, "InternalServerException", "Unsupported model output data type.")
+        if len(content) > self._max_response:
+            return Answer.error(
+                500,
+                "InternalServerException",
+                f"The response has {len(content)} bytes, more than the {self._max_response} allowed "
+                "(TS_MAX_RESPONSE_SIZE).",
+            )
+        return _answer(processor, content, request_id)
+
+
+def _answer(processor: RequestProcessor, content: bytes, request_id: str) -> Answer:
+    status = processor.get_response_status_code() or _FIRST_FINAL_STATUS
+    reason = processor.get_response_status_phrase() or ""
+    if not (_FIRST_FINAL_STATUS <= status <= _LAST_STATUS):
+        raise ValueError(f"set_response_status: {status!r} is not the status of an answer.")
+    if _FORBIDDEN_IN_VALUES.search(reason):
+        raise ValueError(f"set_response_status: {reason!r} does not fit on one line.")
+    # Names differ in case only by who set them: "content-type" is the toolkit's, and a handler's own wins.
+    chosen: dict[str, tuple[str, str]] = {}
+    for name, value in processor.get_response_headers().items():
+        if not _TOKEN.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
+            raise ValueError(f"set_response_header: {name!r}: {value!r} is not an HTTP header.")
+        lower = name.lower()
+        if lower not in _CONNECTION_HEADERS and (lower not in chosen or name != lower):
+            chosen[lower] = (name, value)
+    chosen["x-request-id"] = ("x-request-id", request_id)
+    return Answer(status, reason, tuple(chosen.values()), content)
+
+
+def _content(result: object) -> bytes | None:
+    """Return a handler's return value as bytes, None if it is of a type that cannot be sent."""
+    if isinstance(result, (bytes, bytearray)):
+        return bytes(result)
+    if isinstance(result, str):
+        return result.encode()
+    if isinstance(result, torch.Tensor):
+        buffer = io.BytesIO()
+        torch.save(result, buffer)
+        return buffer.getvalue()
+    try:
+        return json.dumps(result, indent=2).encode()
+    except TypeError:
+        logging.getLogger().warning("Unable to serialize model output.", exc_info=True)
+        return None
+
+
+class _Defaults(DefaultPytorchInferenceHandler):  # type: ignore[misc]  # the toolkit ships no types
+    """The container's default handlers, but for a body that would make it read memory nobody wrote to."""
+
+    def default_input_fn(self, input_data: Any, content_type: Any) -> torch.Tensor:
+        # torch.FloatTensor(array) of a 0-dimensional integer array allocates that many floats and fills none.
+        if content_type in content_types.UTF8_TYPES and re.fullmatch(r"\s*[+-]?\d+\s*", input_data):
+            raise ValueError(
+                f"A single number ({input_data.strip()}) is no input: the container would predict on that many "
+                "uninitialised values. Send a list."
+            )
+        tensor: torch.Tensor = super().default_input_fn(input_data, content_type)
+        return tensor
+
+
+def _npy_without_objects(npy: bytes | bytearray) -> Any:
+    return np.load(io.BytesIO(npy), allow_pickle=False)

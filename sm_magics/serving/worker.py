@@ -1,0 +1,151 @@
+"""A worker: a forked process that loads one model and answers one request at a time.
+
+It never returns into the code that forked it. What it prints goes to the log pipe unbuffered, so that nothing is
+lost when it dies.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+
+from .context import provide_torchserve
+from .messages import LENGTHS_SIZE, Assignment, frame, lengths
+from .model import Model
+from .settings import cores, inherited
+
+
+def run(assignment: Assignment, connection: socket.socket, log: int) -> NoReturn:
+    """Be a worker until the connection ends. To be called in a freshly forked process.
+
+    Parameters
+    ----------
+    assignment
+        What to serve.
+    connection
+        Where requests come from, and answers go to.
+    log
+        File descriptor that gets everything that is printed. Closed here once it stands for 1 and 2.
+    """
+    status = 1
+    try:
+        _take_over(log)
+        model = _load(assignment, connection)
+        if model is not None:
+            connection.sendall(frame({"ready": True}))
+            _serve(model, connection)
+            status = 0
+    except SystemExit as error:
+        traceback.print_exc()
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:  # noqa: BLE001 - the last line of a process
+        traceback.print_exc()
+    finally:
+        os._exit(status & 0xFF)
+
+
+def model_directory(path: Path) -> Path:
+    """Return the directory that is the model's: a single folder in an archive *is* the model directory."""
+    entries = list(path.iterdir())
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else path
+
+
+def _take_over(log: int) -> None:
+    os.setsid()
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(null)
+    os.close(log)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout, sys.stderr = _unbuffered(1), _unbuffered(2)
+    faulthandler.enable(file=2)
+    # As TorchServe configures its workers: handlers that log show up like those that print.
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO, force=True)
+
+
+def _unbuffered(descriptor: int) -> io.TextIOWrapper:
+    raw = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
+def _load(assignment: Assignment, connection: socket.socket) -> Model | None:
+    try:
+        directory = model_directory(Path(assignment.model_dir))
+        code = str(directory / "code")
+        _set_environment(assignment.environ, code)
+        _seed_and_thread()
+        os.chdir(directory)
+        # sys.path began with the directory that the forking process was started in.
+        sys.path[0:1] = [code, str(directory)]
+        sys.argv = ["model_service_worker"]
+        sys.dont_write_bytecode = True  # the model directory stays as it was packed
+        provide_torchserve()
+        model = Model(directory, allow_pickle=assignment.allow_pickle, max_response=assignment.max_response)
+        model.load()
+    except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are failures too
+        text = "".join(traceback.format_exception(type(error), error, _beyond_this_package(error.__traceback__)))
+        print(text, end="", file=sys.stderr)  # noqa: T201 - the log
+        connection.sendall(frame({"failed": text}))
+        return None
+    return model
+
+
+def _set_environment(environ: Mapping[str, str], code: str) -> None:
+    basis = inherited(os.environ)
+    os.environ.clear()
+    os.environ.update({**basis, **environ})
+    # As the toolkit's handler service does, for processes that handlers start.
+    os.environ["PYTHONPATH"] = ":".join(filter(None, (code, os.environ.get("PYTHONPATH", ""))))
+
+
+def _seed_and_thread() -> None:
+    random.seed()
+    np.random.seed()  # noqa: NPY002 - it is the state that forked processes share
+    torch.default_generator.seed()
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    torch.set_num_threads(int(threads) if threads.isdigit() and int(threads) > 0 else cores())
+
+
+def _beyond_this_package(tb: TracebackType | None) -> TracebackType | None:
+    here = str(Path(__file__).parent)
+    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename.startswith(here):
+        tb = tb.tb_next
+    return tb
+
+
+def _serve(model: Model, connection: socket.socket) -> None:
+    with io.BufferedReader(connection.makefile("rb", buffering=0), 1 << 16) as requests:
+        while True:
+            prefix = requests.read(LENGTHS_SIZE)
+            if len(prefix) < LENGTHS_SIZE:
+                return
+            head, body = _read(requests, *lengths(prefix))
+            answer = model.answer(head["path"], tuple((name, value) for name, value in head["headers"]), body)
+            connection.sendall(answer.frame())
+
+
+def _read(requests: io.BufferedIOBase, head_length: int, body_length: int) -> tuple[dict[str, Any], bytearray]:
+    from json import loads
+
+    head: dict[str, Any] = loads(requests.read(head_length))
+    body = bytearray(body_length)
+    requests.readinto(body)
+    return head, body
