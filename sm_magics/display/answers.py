@@ -13,7 +13,6 @@ from . import page
 from .page import OK, Part, Shown
 
 MAX_ROWS, MAX_COLUMNS, MAX_TEXT, TOP = 10, 12, 4000, 3
-_BAR_PIXELS = 220
 
 
 def prediction(value: Prediction) -> Shown:
@@ -65,13 +64,7 @@ def _are_probabilities(row: Any) -> bool:
 
 def _bars(row: Sequence[float]) -> Part:
     best = sorted(range(len(row)), key=lambda index: -row[index])[:TOP]
-    cells = []
-    for index in best:
-        width = max(2, round(row[index] * _BAR_PIXELS))
-        blocks = "█" * max(1, round(row[index] * 20))
-        bar = Part(f'<span class="sm-bar" style="width:{width}px"></span>', blocks)
-        cells.append((str(index), bar, f"{row[index]:.3f}"))
-    drawn = page.table(cells)
+    drawn = page.table((str(index), page.bar(row[index]), f"{row[index]:.3f}") for index in best)
     if len(row) == len(best):
         return drawn
     rest = page.paragraph(f"{len(row) - len(best)} more, none above {row[best[-1]]:.3f}", dim=True)

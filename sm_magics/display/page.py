@@ -113,6 +113,12 @@ def sign(state: str, text: str) -> Part:
     return Part(f'<span class="sm-{state}">{escape(text)}</span>', text)
 
 
+def bar(share: float, pixels: int = 220) -> Part:
+    """Return a bar for a number from 0 to 1."""
+    width = max(2, round(share * pixels))
+    return Part(f'<span class="sm-bar" style="width:{width}px"></span>', "█" * max(1, round(share * 20)))
+
+
 def size(number: int) -> str:
     """Return a number of bytes for people: decimal units, as disks and networks have them."""
     kilo = 1000

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sm_magics.authoring import Finding, Written
 from sm_magics.hosting import Endpoint, Removal
 from sm_magics.packaging import Package
+from sm_magics.progress import Event, StatusChanged
 
 from . import page
 from .page import BAD, BUSY, OK, WARN, Part, Shown
@@ -103,6 +104,21 @@ def _tree(rows: Sequence[tuple[list[str], str, str]]) -> list[list[str]]:
 
     draw(rows, "")
     return lines
+
+
+def event(name: str, value: Event) -> Shown:
+    """Return how far work has come. Shown while it goes on, never saved."""
+    if isinstance(value, StatusChanged):
+        return page.card(BUSY, value.name, _WORDS.get(value.status, value.status))
+    if not value.total:
+        return page.card(BUSY, name, f"{value.phase} {value.note}".rstrip())
+    share = min(1.0, value.done / value.total)
+    return page.card(
+        BUSY,
+        name,
+        f"{value.phase} · {page.size(value.done)} of {page.size(value.total)}",
+        page.bar(share),
+    )
 
 
 def endpoint(value: Endpoint) -> Shown:

@@ -34,13 +34,15 @@ def load(shell: InteractiveShell) -> None:
     session = SmMagics(shell)
     for group in GROUPS:
         shell.register_magics(group(session))
-    shell.configurables.append(session)
+    configurables: list[Any] = shell.configurables  # annotated in IPython as if it held shells
+    configurables.append(session)
     session.completer = matcher(session)
     if shell.Completer is not None:
         shell.Completer.custom_matchers.append(session.completer)
     shell.events.register("post_run_cell", session.after_cell)
+    formatter = session.formatters.mimebundle_formatter
     for (module, name), renderer in _FORMATTERS.items():
-        shell.display_formatter.mimebundle_formatter.for_type_by_name(module, name, _bundle(renderer))
+        formatter.for_type_by_name(module, name, _bundle(renderer))
     setattr(shell, _ATTRIBUTE, session)
 
 
@@ -55,11 +57,12 @@ def unload(shell: InteractiveShell) -> None:
             for name in names:
                 shell.magics_manager.magics[kind].pop(name, None)
         shell.magics_manager.registry.pop(group.__name__, None)
-    shell.configurables[:] = [one for one in shell.configurables if one is not session and type(one) not in GROUPS]
+    configurables: list[Any] = shell.configurables
+    configurables[:] = [one for one in configurables if one is not session and type(one) not in GROUPS]
     if shell.Completer is not None and session.completer in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(session.completer)
     shell.events.unregister("post_run_cell", session.after_cell)
-    formatter = shell.display_formatter.mimebundle_formatter
+    formatter = session.formatters.mimebundle_formatter
     for module, name in _FORMATTERS:
         formatter.pop(f"{module}.{name}", None)
 

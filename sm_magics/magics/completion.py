@@ -42,7 +42,7 @@ CONTENT_TYPES = ("application/json", "text/csv", "application/x-npy")
 def matcher(session: SmMagics) -> Callable[[CompletionContext], SimpleMatcherResult]:
     """Return the matcher that IPython's completer asks."""
 
-    @context_matcher()  # type: ignore[untyped-decorator] # IPython's decorator is untyped
+    @context_matcher()
     def sm_magics_matcher(context: CompletionContext) -> SimpleMatcherResult:
         line = context.text_until_cursor.rpartition("\n")[2]
         command, _, rest = line.lstrip().rpartition("=")[2].strip().partition(" ") if "%" in line else ("", "", "")

@@ -14,6 +14,7 @@ from sm_magics.errors import DeploymentError
 from sm_magics.settings import LOCAL
 
 from . import packaging, parsing
+from .live import Live
 from .session import SmMagics
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class DeploymentMagics(Magics):
         env = _environment(options.env)
         session, settings = self.session, self.session.settings(options)
         name = check_name(options.endpoint_name or self._default_name(options.what))
-        package = self._package(options)
+        live = Live(session, name)
+        package = self._package(options, live)
         is_local = settings.where == LOCAL
         endpoint = deploy(
             package,
@@ -74,10 +76,11 @@ class DeploymentMagics(Magics):
             env=env,
             update=options.update,
             wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
+            listener=live,
         )
         session.last_endpoint = endpoint
         session.regions.add(endpoint.where)
-        session.show(render.endpoint(endpoint))
+        live.finish(render.endpoint(endpoint))
         return session.result(endpoint, options.out)
 
     @line_magic
@@ -103,7 +106,7 @@ class DeploymentMagics(Magics):
                 session.last_endpoint = None
             session.show(render.removal(plan))
 
-    def _package(self, options: argparse.Namespace) -> Package:
+    def _package(self, options: argparse.Namespace, live: Live) -> Package:
         from sm_magics.packaging import Package
 
         if not options.what:
@@ -117,7 +120,7 @@ class DeploymentMagics(Magics):
             return value
         if isinstance(value, Path) and value.name.endswith((".tar.gz", ".tgz")):
             return Package.open(value)
-        return packaging.build(self.session, options.what, options)
+        return packaging.build(self.session, options.what, options, live)
 
     def _default_name(self, what: str | None) -> str:
         """Return a name from the notebook and the variable."""

@@ -11,8 +11,10 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument
 
 from sm_magics.errors import ExpressionError
+from sm_magics.progress import Listener, ignore
 
 from . import parsing
+from .live import Live
 from .session import SmMagics
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def package_options(function: parsing.Magic) -> parsing.Magic:
     return function
 
 
-def build(session: SmMagics, expression: str, options: argparse.Namespace) -> Package:
+def build(session: SmMagics, expression: str, options: argparse.Namespace, listener: Listener = ignore) -> Package:
     """Package what an expression or a path names, as the options say."""
     from sm_magics.packaging import package
 
@@ -55,6 +57,7 @@ def build(session: SmMagics, expression: str, options: argparse.Namespace) -> Pa
         namespace=session.shell.user_ns,
         author=session.author(),
         force=options.force,
+        listener=listener,
     )
     session.last_package = result
     return result
@@ -123,6 +126,7 @@ class PackagingMagics(Magics):
         from sm_magics.display import render
 
         options = parsing.parse(self.sm_package, line)
-        package = build(self.session, options.model, options)
-        self.session.show(render.package(package))
+        live = Live(self.session, options.name or options.model)
+        package = build(self.session, options.model, options, live)
+        live.finish(render.package(package))
         return self.session.result(package, options.out)

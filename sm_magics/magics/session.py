@@ -142,7 +142,7 @@ class SmMagics(Configurable):
 
     def show(self, shown: Shown) -> None:
         """Show one thing in the cell."""
-        display(shown.bundle(), raw=True)  # type: ignore[no-untyped-call] # IPython's display is untyped
+        display(shown.bundle(), raw=True)
 
     def result(self, value: Any, name: str | None) -> Any:
         """Store a magic's result where ``-o`` says, and return it; it displays nothing further in this cell."""
@@ -153,13 +153,18 @@ class SmMagics(Configurable):
         self._silence(value)
         return value
 
+    @property
+    def formatters(self) -> Any:
+        """IPython's formatters."""
+        return self.shell.display_formatter
+
     def _silence(self, value: Any) -> None:
         """Keep the display hook from showing a value that has been shown, until the cell ends.
 
         A formatter that raises NotImplementedError leaves a value to the next formatter (IPython), so other values
         of the same type are shown as ever.
         """
-        formatter = self.shell.display_formatter.ipython_display_formatter
+        formatter = self.formatters.ipython_display_formatter
         kind = type(value)
 
         def show_unless_shown(candidate: Any) -> None:
@@ -172,7 +177,7 @@ class SmMagics(Configurable):
 
     def after_cell(self, *_result: Any) -> None:
         """Forget what this cell has shown; called by IPython when the cell has ended."""
-        formatter = self.shell.display_formatter.ipython_display_formatter
+        formatter = self.formatters.ipython_display_formatter
         for kind, former in reversed(self._silenced):
             if former is None:
                 formatter.pop(kind, None)

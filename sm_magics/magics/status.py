@@ -47,7 +47,7 @@ class StatusMagics(Magics):
         from sm_magics.display import render
         from sm_magics.hosting import connect, endpoints
 
-        options = parsing.parse(self.sm_endpoints, line)
+        options = parsing.parse(self.sm_endpoints, line)  # type: ignore[misc] # IPython types its decorators too wide
         settings = self.session.settings(options)
         places = (
             [settings.where] if options.region else sorted({LOCAL, *self.session.regions}, key=lambda p: p != LOCAL)

@@ -1,0 +1,61 @@
+"""One place in the cell that shows how far the work has come, and in the end its result."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import DisplayHandle, display
+
+from sm_magics.progress import Event, StatusChanged
+
+if TYPE_CHECKING:
+    from sm_magics.display.page import Shown
+
+    from .session import SmMagics
+
+PATIENCE = 0.4
+"""Seconds of silence before progress is shown: most work is done by then, and a flash tells nobody anything."""
+
+INTERVAL = 0.2
+"""Seconds between two updates; a front end can't be read any faster."""
+
+
+class Live:
+    """A listener that draws into the cell.
+
+    Where nobody watches (nbclient, nbval) it draws the result alone. nbval does not understand an update; what it
+    compares with, the saved notebook, holds the result in the same single place.
+    """
+
+    def __init__(self, session: SmMagics, name: str) -> None:
+        self._name = name
+        self._handle: DisplayHandle | None = None
+        kernel = getattr(session.shell, "kernel", None)
+        self._draws = kernel is not None and session.is_watched  # a terminal can't update what it has printed
+        self._next = time.monotonic() + PATIENCE
+
+    def __call__(self, event: Event) -> None:
+        """Show an event, unless the last one was a moment ago."""
+        now = time.monotonic()
+        if not self._draws or (now < self._next and not isinstance(event, StatusChanged)):
+            return
+        if self._handle is None and now < self._next:
+            return
+        from sm_magics.display import render
+
+        self._next = now + INTERVAL
+        self._draw(render.event(self._name, event))
+
+    def finish(self, shown: Shown) -> None:
+        """Show the result, in the place of the progress."""
+        self._draw(shown)
+
+    def _draw(self, shown: Shown) -> None:
+        bundle: dict[str, Any] = shown.bundle()
+        if self._handle is not None:
+            self._handle.update(bundle, raw=True)
+        elif self._draws:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            display(bundle, raw=True)
