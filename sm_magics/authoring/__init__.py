@@ -1,1 +1,26 @@
 """The ``code/`` folder: what cells write into it, and whether it is right."""
+
+from __future__ import annotations
+
+from .contract import HANDLERS
+from .findings import Finding
+from .folder import Author, CodeFolder, Written
+from .loading import LoadedBy, code_expectations
+from .notebook_source import Slice, slice_of
+from .requirements import ensure_requirements
+from .script import Script, Section
+
+__all__ = [
+    "HANDLERS",
+    "Author",
+    "CodeFolder",
+    "Finding",
+    "LoadedBy",
+    "Script",
+    "Section",
+    "Slice",
+    "Written",
+    "code_expectations",
+    "ensure_requirements",
+    "slice_of",
+]

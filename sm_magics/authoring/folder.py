@@ -1,0 +1,495 @@
+"""The ``code/`` folder on disk: what cells write, and what must not be lost.
+
+Every write follows the same steps: see whether what stands there may be replaced, claim the new content in the record,
+replace the file as a whole, then settle the record. A crash between any two of them loses nothing and blocks nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from sm_magics.errors import AuthoringError, FileConflictError
+
+from .atomic import cannot_write, keep_copy, write_atomically
+from .bindings import definitions
+from .checks import check_layout, check_module
+from .contract import HANDLERS, check_contract
+from .findings import Finding, not_silenced
+from .ownership import alone, check_notebook, digest_of, edited, notebook_name, read_text, stranger
+from .record import Author, FileRecord, Record, SectionRecord
+from .script import PREAMBLE, Merge, Script, derived_name, locate
+from .source import parse_cell
+
+__all__ = ["Author", "CodeFolder", "Written"]
+
+_NOBODY = Author()
+
+SCRIPT = "code/inference.py"
+"""The script, relative to the model directory."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What writing one cell did.
+
+    Attributes
+    ----------
+    path
+        The file.
+    section
+        The section of ``inference.py``, empty for another file.
+    defined
+        Names that the cell defines.
+    handlers
+        Every handler of the contract, and the section that defines it; empty for the container's default.
+        `PREAMBLE` stands for text that no cell wrote. Empty as a whole for another file.
+    replaced, unchanged
+        Whether the section or file was there before; whether it already had this very text.
+    taken_over
+        Names that another section defined until now, and which one.
+    dropped
+        Names that the section defined before and that nothing defines any more.
+    stale
+        Sections whose cell has not been run in this session.
+    findings
+        What is wrong with ``code/`` now.
+    copy
+        Where the file that was replaced by force is kept.
+    """
+
+    path: Path
+    section: str = ""
+    defined: tuple[str, ...] = ()
+    handlers: Mapping[str, str] = field(default_factory=dict)
+    replaced: bool = False
+    unchanged: bool = False
+    taken_over: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    copy: Path | None = None
+
+
+class CodeFolder:
+    """The code of one model directory: ``code/``, and ``.sm_magics.json`` beside it.
+
+    Parameters
+    ----------
+    model_dir
+        The directory that holds ``code/``. It need not exist yet.
+    """
+
+    def __init__(self, model_dir: Path) -> None:
+        self.model_dir = Path(model_dir)
+        self.path = self.model_dir / "code"
+        self._digests: dict[tuple[object, ...], str] = {}
+
+    def write_section(
+        self, source: str, *, name: str | None = None, author: Author = _NOBODY, force: bool = False
+    ) -> Written:
+        """Write a cell into ``code/inference.py``.
+
+        What the container would make of it is said in the findings; only a cell that does not parse is not written.
+
+        Parameters
+        ----------
+        source
+            The cell's text.
+        name
+            The section's name; by default it follows from what the cell defines (`Script.merged`).
+        author
+            The cell and notebook that write.
+        force
+            Replace what is not ours or was edited by hand, keeping a copy of the file beside it.
+
+        Raises
+        ------
+        CellSyntaxError
+            If the cell does not parse.
+        FileConflictError
+            If the file is a stranger's or another notebook's, or text was edited by hand that would be replaced.
+        AuthoringError
+            If the cell is empty, or the file cannot be written. In every case the file is as it was.
+        """
+        tree = parse_cell(source)
+        self._make(self.path)
+        path = self.model_dir / SCRIPT
+        self._check_inside(path)
+        with alone(self.model_dir):
+            record = Record.read(self.model_dir)
+            script, entry, copy, before = self._open_script(record, author, force=force)
+            earlier = _earlier_section(
+                entry, script, author, tree_names=set(definitions(tree)), derived=derived_name(tree)
+            )
+            merge = script.merged(source, name=name, instead_of=earlier if name is None else None)
+            changed = _changed_by_hand(script, merge, entry, earlier if name is None else None)
+            if changed and not force:
+                raise changed
+            if changed:
+                copy = keep_copy(path)
+            self._save_script(record, entry, merge, author, before)
+        text = merge.script.render()
+        section = merge.section
+        defined = merge.script.defined()
+        return Written(
+            path=path,
+            section=section.name,
+            defined=section.defined,
+            handlers={handler: defined.get(handler, "") for handler in HANDLERS},
+            replaced=merge.replaced,
+            unchanged=text == before,
+            taken_over=merge.taken_over,
+            dropped=tuple(name for name in script.defined() if name not in defined),
+            stale=_stale(record.files[SCRIPT], merge.script, author),
+            findings=self.check(),
+            copy=copy,
+        )
+
+    def write_file(self, relative: str, text: str, *, author: Author = _NOBODY, force: bool = False) -> Written:
+        """Write a file under ``code/``, byte for byte.
+
+        Parameters
+        ----------
+        relative
+            Its path inside ``code/``, with ``/`` between the parts.
+        text
+            Its content. That of a ``.py`` file has to parse.
+        author, force
+            As for `write_section`.
+
+        Raises
+        ------
+        CellSyntaxError
+            If it is a Python file that does not parse.
+        FileConflictError
+            If the file is a stranger's or another notebook's, or was edited by hand.
+        AuthoringError
+            If the path leads out of ``code/`` or is ``inference.py``, or the file cannot be written.
+        """
+        inside = _checked_path(relative)
+        tree = parse_cell(text, filename=f"code/{inside}") if inside.suffix == ".py" else None
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise AuthoringError(f"The text for code/{inside} is not valid Unicode: {error.reason}.") from error
+        _check_encoding(data, inside)
+        self._make(self.path)
+        path = self.path / inside
+        self._check_inside(path)
+        digest = sha256(data).hexdigest()
+        before = path.read_bytes() if path.is_file() else None
+        copy = self.claim(path, author=author, digest=digest, force=force, new_text=text)
+        if before != data:
+            write_atomically(path, data)
+        return Written(
+            path=path,
+            defined=tuple(definitions(tree)) if tree else (),
+            replaced=before is not None,
+            unchanged=before == data,
+            findings=self.check(),
+            copy=copy,
+        )
+
+    def check_may_replace(
+        self, path: Path, *, author: Author = _NOBODY, force: bool = False, digest: str = "", new_text: str = ""
+    ) -> Path | None:
+        """Refuse to replace a file that is not ours, and with ``force`` keep a copy of it.
+
+        For the files that packaging writes (``model.pth``, ``model.tar.gz``), before the work of making them begins.
+
+        Parameters
+        ----------
+        path
+            The file, in the model directory or elsewhere. One that is not there, or is empty, may always be replaced.
+        author, force
+            As for `write_section`.
+        digest
+            The content it is to have, if known: a file that already has it is in nobody's way.
+        new_text
+            The text it is to have, for the difference that a conflict shows.
+
+        Returns
+        -------
+        Path or None
+            Where the copy lies, if there had to be one.
+
+        Raises
+        ------
+        FileConflictError
+            If sm_magics did not write the file, another notebook does, or it has changed since.
+        AuthoringError
+            If the path is a directory, or no copy can be kept.
+        """
+        try:
+            if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+                return None
+            there = self._digest(path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        entry = Record.read(self.model_dir).files.get(self._key(path))
+        try:
+            if entry is not None:
+                check_notebook(path, entry, notebook_name(author, self.model_dir))
+            if there == digest:
+                return None
+            if entry is None:
+                raise stranger(path)
+            if there not in entry.digests:
+                raise _changed(path, new_text)
+        except FileConflictError:
+            if not force:
+                raise
+            return keep_copy(path)
+        return None
+
+    def claim(
+        self, path: Path, *, author: Author = _NOBODY, digest: str, force: bool = False, new_text: str = ""
+    ) -> Path | None:
+        """Record that a file is ours once it has this content. Call it just before the file is put in its place.
+
+        The content that was there before stays ours too, so it does not matter whether replacing it succeeds.
+
+        Parameters
+        ----------
+        path
+            The file; it must be replaced as a whole, never written into, since a copy kept beside it may be a link.
+        digest
+            SHA-256 of the new content, in hexadecimal.
+        author, force, new_text
+            As for `check_may_replace`, which this calls first; returned and raised is the same.
+        """
+        copy = self.check_may_replace(path, author=author, force=force, digest=digest, new_text=new_text)
+        self._make(self.model_dir)
+        with alone(self.model_dir):
+            record = Record.read(self.model_dir)
+            key = self._key(path)
+            entry = record.files.get(key, FileRecord())
+            digests = tuple(dict.fromkeys([*entry.digests[-1:], digest]))
+            notebook = notebook_name(author, self.model_dir) or entry.notebook
+            record.files[key] = FileRecord(notebook=notebook, digests=digests)
+            record.write(self.model_dir)
+        return copy
+
+    def read_script(self) -> Script | None:
+        """Return ``code/inference.py``, or None if it is not there.
+
+        Raises
+        ------
+        AuthoringError
+            If it cannot be read, or is not UTF-8.
+        """
+        text = read_text(self.model_dir / SCRIPT)
+        return None if text is None else Script.parse(text)
+
+    def check(self) -> tuple[Finding, ...]:
+        """Return what is wrong with the Python files in ``code/``: contract, names, files in each other's way."""
+        found: list[Finding] = []
+        paths = []
+        for path in sorted(self.path.rglob("*.py")):
+            name = path.relative_to(self.model_dir).as_posix()
+            if not path.is_file() or any(part.startswith(".") for part in path.relative_to(self.path).parts):
+                continue
+            paths.append(name)
+            try:
+                text = path.read_bytes().decode("utf-8-sig")
+            except (OSError, UnicodeDecodeError) as error:
+                found.append(_unreadable(name, error))
+                continue
+            here = [*check_module(text, name)]
+            if name == SCRIPT:
+                here += not_silenced(check_contract(text), text)
+                here = [_located(finding, text) for finding in here]
+            found += here
+        found += check_layout(paths)
+        return tuple(sorted(found, key=lambda finding: (finding.path != SCRIPT, finding.path, finding.line)))
+
+    def _open_script(
+        self, record: Record, author: Author, *, force: bool
+    ) -> tuple[Script, FileRecord, Path | None, str | None]:
+        """Return the script to write into, its record, the copy that was kept, and the text that is there."""
+        path = self.model_dir / SCRIPT
+        entry = record.files.get(SCRIPT)
+        try:
+            text = read_text(path)
+            if entry is not None:
+                check_notebook(path, entry, notebook_name(author, self.model_dir))
+            elif text is not None and text.strip():
+                raise stranger(path)
+        except FileConflictError:
+            if not force:
+                raise
+            return Script(), FileRecord(), keep_copy(path) if path.exists() else None, None
+        return Script.parse(text or ""), entry or FileRecord(), None, text
+
+    def _save_script(self, record: Record, entry: FileRecord, merge: Merge, author: Author, before: str | None) -> None:
+        text = merge.script.render()
+        data = text.encode()
+        _check_encoding(data, PurePosixPath("inference.py"))
+        notebook = notebook_name(author, self.model_dir) or entry.notebook
+        settled = _settled(entry, merge, author)
+        if text != before:
+            claimed = {
+                name: replace(section, digests=tuple(dict.fromkeys([*_digests(entry, name), *_digests(settled, name)])))
+                for name, section in {**entry.sections, **settled.sections}.items()
+            }
+            record.files[SCRIPT] = FileRecord(notebook=notebook, sections=claimed)
+            record.write(self.model_dir)
+            write_atomically(self.model_dir / SCRIPT, data)
+        record.files[SCRIPT] = replace(settled, notebook=notebook)
+        record.write(self.model_dir)
+
+    def _digest(self, path: Path) -> str:
+        """Return a file's SHA-256, computed once as long as the file stays what it is."""
+        status = path.stat()
+        key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if key not in self._digests:
+            self._digests[key] = digest_of(path)
+        return self._digests[key]
+
+    def _key(self, path: Path) -> str:
+        real, base = os.path.realpath(path), os.path.realpath(self.model_dir)
+        inside = os.path.relpath(real, base)
+        return real if inside.startswith("..") else Path(inside).as_posix()
+
+    def _check_inside(self, path: Path) -> None:
+        """Refuse a path that a symbolic link leads out of ``code/``."""
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)):
+            raise AuthoringError(f"{path} leads out of {self.path}, through a symbolic link.", hint="Remove the link.")
+
+    def _make(self, directory: Path) -> None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(directory, error) from error
+
+
+def _checked_path(relative: str) -> PurePosixPath:
+    path = PurePosixPath(relative)
+    if not relative.strip() or not path.parts or relative.endswith("/") or "\0" in relative:
+        raise AuthoringError(f"{relative!r} names no file.", hint="Name one, such as: %%sm_code features.py")
+    if path.is_absolute() or ".." in path.parts or relative.startswith("~"):
+        raise AuthoringError(
+            f"{relative} leads out of code/.", hint="Name a file inside it, such as: %%sm_code features.py"
+        )
+    if path.parts[0] == "code" and len(path.parts) > 1:
+        raise AuthoringError(
+            f"Paths are inside code/ already: {relative} would be code/{relative}.",
+            hint=f"%%sm_code {PurePosixPath(*path.parts[1:])}",
+        )
+    if str(path).casefold() == "inference.py":
+        raise AuthoringError(
+            "inference.py is written by cells, one section each, not as a whole.", hint="Use %%sm_inference."
+        )
+    return path
+
+
+def _check_encoding(data: bytes, path: PurePosixPath) -> None:
+    """Refuse Python source whose first lines declare another encoding than the one it is written in."""
+    if path.suffix != ".py":
+        return
+    try:
+        encoding, _ = tokenize.detect_encoding(BytesIO(data).readline)
+    except SyntaxError as error:
+        encoding = str(error)
+    if encoding not in {"utf-8", "utf-8-sig"}:
+        raise AuthoringError(
+            f"The first lines of code/{path} would declare another encoding than UTF-8: {encoding}.",
+            hint="Take the coding comment out of the cell; files here are UTF-8.",
+        )
+
+
+def _changed(path: Path, new_text: str) -> FileConflictError:
+    if new_text:
+        try:
+            return edited(str(path), read_text(path) or "", new_text)
+        except AuthoringError:
+            pass
+    return FileConflictError(
+        f"{path} has changed since sm_magics wrote it.",
+        hint="--force replaces it and keeps a copy beside it; --model-dir DIR writes elsewhere.",
+    )
+
+
+def _digests(entry: FileRecord, name: str) -> tuple[str, ...]:
+    return entry.sections[name].digests if name in entry.sections else ()
+
+
+def _earlier_section(
+    entry: FileRecord, script: Script, author: Author, *, tree_names: set[str], derived: str
+) -> str | None:
+    """Return the section that the same cell wrote under another name, if this is that cell grown on.
+
+    A cell that now defines something else altogether has begun something new; what it wrote before stays.
+    """
+    if not author.cell_id:
+        return None
+    for section in script.sections:
+        known = entry.sections.get(section.name)
+        if known is None or known.cell_id != author.cell_id or section.name == derived:
+            continue
+        before = set(section.defined)
+        if before & tree_names or (not before and not tree_names):
+            return section.name
+    return None
+
+
+def _changed_by_hand(script: Script, merge: Merge, entry: FileRecord, earlier: str | None) -> FileConflictError | None:
+    """Return the conflict with what a person wrote, if the merge would replace some of it."""
+    losers = {*merge.taken_over.values(), merge.section.name, *([earlier] if earlier else [])}
+    if PREAMBLE in losers:
+        return edited(f"The {PREAMBLE.strip('()')}", script.preamble, merge.script.preamble)
+    for section in script.sections:
+        if section.name not in losers or section.digest in _digests(entry, section.name):
+            continue
+        new = merge.section if section.name == earlier else merge.script.section(section.name)
+        if new is None or new.source != section.source:
+            return edited(f"Section {section.name}", section.source, new.source if new else "")
+    return None
+
+
+def _settled(entry: FileRecord, merge: Merge, author: Author) -> FileRecord:
+    """Return the record of the script as it stands after the merge."""
+    ours = {*merge.taken_over.values()}
+    sections: dict[str, SectionRecord] = {}
+    for section in merge.script.sections:
+        known = entry.sections.get(section.name)
+        if section.name == merge.section.name:
+            sections[section.name] = SectionRecord(digests=(section.digest,)).by(author)
+        elif known is not None:
+            if author.cell_id and known.cell_id == author.cell_id:
+                # The cell has moved on to another section: nothing writes this one any more.
+                known = known.by(Author())
+            keep = section.name in ours or section.digest in known.digests
+            sections[section.name] = replace(known, digests=(section.digest,)) if keep else known
+    return FileRecord(sections=sections)
+
+
+def _stale(entry: FileRecord, script: Script, author: Author) -> tuple[str, ...]:
+    if not author.session:
+        return ()
+    return tuple(
+        section.name
+        for section in script.sections
+        if section.name in entry.sections and entry.sections[section.name].session != author.session
+    )
+
+
+def _located(finding: Finding, text: str) -> Finding:
+    section, line = locate(text, finding.line)
+    return replace(finding, section=section, cell_line=line)
+
+
+def _unreadable(name: str, error: Exception) -> Finding:
+    return Finding(
+        "SM101",
+        "error",
+        f"{name} cannot be read as UTF-8 ({error}): importing it would fail, and the model would never load.",
+        "Save the file as UTF-8.",
+        path=name,
+    )

@@ -1,0 +1,368 @@
+"""The slice of a notebook that a class needs: its source, and that of everything it refers to.
+
+What is taken, and from where:
+
+- Classes and functions of the notebook: as they stand now. The running object says which cell made it, through its
+  code's file name in ``linecache``, where IPython keeps each cell; else the last cell that defines the name counts.
+- Imports: as written, those that are needed, at the top.
+- Constants: the assignment as written if it is an expression over what is sliced (literals, operators, comprehensions,
+  and calls that only make a value: ``len``, ``torch.device``, ``re.compile``, classes of the notebook); else the value
+  itself if it is small and plain.
+- Modules of the user's own that the slice imports are named, so that they can be put beside it.
+
+Not yet: methods attached afterwards (``Net.forward = …``, ``setattr``), names from ``import *`` other than by looking
+them up in the module, arrays and tensors as files, names that a loop, ``with`` or ``exec`` binds. Where the source
+refers to one of these, its name is in ``missing``; attached methods are not noticed.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import linecache
+import math
+import sys
+import sysconfig
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .cells import Statement, history, latest, statements
+from .checks import dotted
+from .editing import without
+from .ordering import Piece, running_order
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_LONGEST = 4000  # characters of a value that is written out
+
+# What may be called for a constant: it makes a value from its arguments, quickly, and touches nothing else.
+_MAKERS = {
+    "abs", "bool", "bytes", "dict", "divmod", "enumerate", "float", "frozenset", "int", "len", "list", "max", "min",
+    "object", "pow", "range", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "zip",
+    "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "itertools", "logging",
+    "math", "operator", "pathlib", "re", "string", "types", "typing", "typing_extensions",
+    "torch.device", "torch.tensor", "torch.arange", "torch.linspace", "torch.zeros", "torch.ones", "torch.full",
+    "torch.eye", "torch.Size", "numpy.array", "numpy.asarray", "numpy.arange", "numpy.linspace", "numpy.zeros",
+    "numpy.ones", "numpy.eye", "numpy.full", "numpy.float32", "numpy.float64", "numpy.int64", "numpy.dtype",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Source that defines a class in a fresh interpreter.
+
+    Attributes
+    ----------
+    source
+        Python text; empty if the class itself could not be found.
+    names
+        What the source defines, the class among it, in the source's order; imports are not.
+    missing
+        Names that it refers to and that could not be sliced.
+    modules
+        Modules of the user's own, neither installed nor the standard library's, that the source imports, and the
+        file of each: they have to go beside it.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    missing: tuple[str, ...]
+    modules: Mapping[str, Path] = field(default_factory=dict)
+
+
+def slice_of(obj: type, *, cells: Sequence[str], namespace: Mapping[str, object]) -> Slice:
+    """Return the source of a class with all it needs.
+
+    Parameters
+    ----------
+    obj
+        The class (a function works as well). One of an installed package gives an import; one of a module of the
+        user's own beside the notebook gives that module's text.
+    cells
+        The sources executed so far, oldest first, as typed: magics are left out.
+    namespace
+        The notebook's variables as they are now.
+    """
+    if obj.__module__ not in {"__main__", "builtins"} and not _is_here(obj, namespace):
+        return _slice_of_module(obj)
+    return _Slicer(cells, namespace).slice(obj)
+
+
+def _is_here(obj: type, namespace: Mapping[str, object]) -> bool:
+    """Return whether the object was made in the notebook although its module is not called ``__main__``."""
+    return obj.__module__ not in sys.modules or obj.__module__ == namespace.get("__name__")
+
+
+def _slice_of_module(obj: type) -> Slice:
+    module = sys.modules[obj.__module__]
+    path = _own_file(obj.__module__)
+    name = obj.__qualname__.partition(".")[0]
+    if path is None:
+        return Slice(f"from {obj.__module__} import {name}\n", (), ())
+    source = inspect.getsource(module)
+    found = statements(source, 0)
+    names = tuple(dict.fromkeys(name for statement in found for name in statement.binding.defined))
+    return Slice(source, names, (), dict(_own_modules(found)))
+
+
+class _Slicer:
+    def __init__(self, cells: Sequence[str], namespace: Mapping[str, object]) -> None:
+        self._namespace = namespace
+        self._history = history(cells)
+        self._last = latest(self._history)
+        self._cells: dict[str, list[Statement]] = {}
+        self._taken: dict[str, Statement] = {}
+        self._written: dict[str, str] = {}
+        self._missing: dict[str, None] = {}
+
+    def slice(self, obj: type) -> Slice:
+        name = obj.__qualname__.partition(".")[0]
+        if "<locals>" in obj.__qualname__:
+            # Made inside a function: only that function could make it again.
+            return Slice("", (), (obj.__qualname__,))
+        first = self._definition(name, obj) or self._last.get(name)
+        if first is None:
+            return Slice("", (), (name,))
+        self._take(name, first)
+        todo = [name]
+        while todo:
+            taken = self._taken[todo.pop()]
+            for read in sorted(taken.reads.now | taken.reads.later):
+                if read not in self._taken and read not in self._written and read not in self._missing:
+                    todo += self._resolve(read)
+        return self._assembled()
+
+    def _take(self, name: str, statement: Statement) -> None:
+        for bound in {name} | statement.binding.names:
+            self._taken.setdefault(bound, statement)
+
+    def _resolve(self, name: str) -> list[str]:
+        """Take what binds a name, and return the names whose own reads are to be followed."""
+        value = self._namespace.get(name, _NOTHING)
+        statement = self._definition(name, value) or self._last.get(name)
+        if statement is not None and self._usable(statement, name, value):
+            self._take(name, statement)
+            return [name]
+        if isinstance(value, types.ModuleType):
+            text = f"import {value.__name__}" + (f" as {name}" if name != value.__name__ else "")
+            return self._take_made(name, text)
+        if (origin := _importable(name, value)) is not None:
+            return self._take_made(name, origin)
+        if _is_plain(value) and len(repr(value)) <= _LONGEST:
+            return self._take_made(name, f"{name} = {value!r}")
+        if not hasattr(builtins, name) and name not in {"__name__", "__file__", "__doc__", "__class__"}:
+            self._missing[name] = None
+        return []
+
+    def _take_made(self, name: str, text: str) -> list[str]:
+        made = statements(text, -1)
+        self._take(name, made[0])
+        return []
+
+    def _definition(self, name: str, value: object) -> Statement | None:
+        """Return the statement that made a class or function of this name, from the cell that really ran."""
+        filename = _made_in(value)
+        if not filename:
+            return None
+        if filename not in self._cells:
+            self._cells[filename] = statements("".join(linecache.getlines(filename)), 0)
+        for statement in reversed(self._cells[filename]):
+            if name in statement.binding.defined and not isinstance(statement.node, ast.Assign | ast.AnnAssign):
+                return self._placed(statement)
+        return None
+
+    def _placed(self, statement: Statement) -> Statement:
+        """Return the statement with its place among the cells, which the file of a single cell does not tell."""
+        same = [one for one in self._history if one.text == statement.text]
+        return same[-1] if same else statement
+
+    def _usable(self, statement: Statement, name: str, value: object) -> bool:  # noqa: PLR0911 - one for each kind
+        """Return whether a statement, executed again elsewhere, would give the name the value it has now."""
+        node = statement.node
+        if name in statement.binding.imported:
+            return True
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                return True
+            case ast.Assign(value=expression) | ast.AnnAssign(value=ast.expr() as expression):
+                if name in statement.reads.now:
+                    return False
+                try:
+                    literal = ast.literal_eval(expression)
+                except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                    return self._only_makes(expression)
+                return value is _NOTHING or not _is_plain(value) or literal == value
+            case ast.If() | ast.Try():
+                parts = [child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node]
+                return all(not isinstance(part, ast.For | ast.While | ast.With | ast.Expr) for part in parts)
+        return type(node).__name__ == "TypeAlias"
+
+    def _only_makes(self, expression: ast.expr) -> bool:
+        for node in _evaluated(expression):
+            if isinstance(node, ast.Call) and not self._is_maker(node.func):
+                return False
+            if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom):
+                return False
+        return True
+
+    def _is_maker(self, function: ast.expr) -> bool:
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant):
+            return True  # a method of a literal: "a b".split()
+        name = dotted(function)
+        root, _, rest = name.partition(".")
+        bound = self._last.get(root)
+        if bound is None:
+            value = self._namespace.get(root)
+            name = name if not isinstance(value, types.ModuleType) else ".".join(filter(None, [value.__name__, rest]))
+        elif root in bound.binding.imported:
+            name = ".".join(filter(None, [bound.binding.imported[root], rest]))
+        elif not rest:
+            return isinstance(bound.node, ast.ClassDef | ast.Assign)
+        return name in _MAKERS or name.partition(".")[0] in _MAKERS
+
+    def _assembled(self) -> Slice:
+        by_text: dict[str, tuple[Statement, set[str]]] = {}
+        for name, statement in self._taken.items():
+            by_text.setdefault(statement.text, (statement, set()))[1].add(name)
+        features: set[str] = set()
+        tops: dict[str, tuple[int, int]] = {}
+        pieces: list[Piece] = []
+        texts: list[str] = []
+        used = self._used()
+        for text, (statement, _names) in by_text.items():
+            features |= statement.features
+            if isinstance(statement.node, ast.Import | ast.ImportFrom):
+                unused = statement.binding.names - used
+                tops.setdefault(without(text, unused), statement.place)
+                continue
+            texts.append(text)
+            pieces.append(
+                Piece(
+                    key=(*statement.place, text),
+                    defined=frozenset(statement.binding.defined),
+                    imported=frozenset(statement.binding.imported),
+                    reads=statement.reads,
+                )
+            )
+        order = running_order(pieces)
+        parts = []
+        if features:
+            parts.append(f"from __future__ import {', '.join(sorted(features))}\n")
+        if tops:
+            parts.append("".join(sorted(tops, key=lambda text: (tops[text], text))))
+        body = _paragraphs([(texts[index], by_text[texts[index]][0].node) for index in order])
+        source = "\n".join(parts) + ("\n\n" if parts and body else "") + body
+        names = tuple(dict.fromkeys(name for index in order for name in sorted(pieces[index].defined)))
+        found = [statement for statement, _ in by_text.values()]
+        return Slice(source, names, tuple(self._missing), dict(_own_modules(found)))
+
+    def _used(self) -> set[str]:
+        return {read for statement in self._taken.values() for read in statement.reads.now | statement.reads.later}
+
+
+_NOTHING: Any = object()
+
+
+def _made_in(value: object) -> str:
+    """Return the file name of the code that made a class or function, if ``linecache`` has its lines."""
+    functions: list[object] = [value]
+    if isinstance(value, type):
+        functions = [getattr(one, "fget", None) or getattr(one, "func", None) or one for one in vars(value).values()]
+    for function in functions:
+        inner = inspect.unwrap(function) if callable(function) else getattr(function, "__func__", function)
+        code = getattr(inner, "__code__", None)
+        if code is None:
+            continue
+        module = getattr(inner, "__module__", None)
+        if isinstance(value, type) and module != value.__module__:
+            continue
+        filename = str(code.co_filename)
+        # Generated methods, such as a dataclass's, come from "<string>".
+        if filename in linecache.cache and linecache.getlines(filename):
+            return filename
+    return ""
+
+
+def _evaluated(expression: ast.expr) -> Iterator[ast.AST]:
+    """Yield the parts of an expression that are evaluated with it: not the bodies of lambdas."""
+    yield expression
+    children: list[ast.AST] = (
+        list(expression.args.defaults) if isinstance(expression, ast.Lambda) else list(ast.iter_child_nodes(expression))
+    )
+    for child in children:
+        if isinstance(child, ast.expr):
+            yield from _evaluated(child)
+        else:
+            for part in ast.walk(child):
+                if isinstance(part, ast.expr):
+                    yield part
+
+
+def _importable(name: str, value: object) -> str | None:
+    """Return the import that gives a name its value, for what a cell got by ``import *`` or a start-up file."""
+    module = getattr(value, "__module__", None)
+    original = getattr(value, "__qualname__", getattr(value, "__name__", ""))
+    if not isinstance(module, str) or module in {"__main__", "builtins"} or module not in sys.modules:
+        return None
+    if not isinstance(original, str) or getattr(sys.modules[module], original, _NOTHING) is not value:
+        return None
+    return f"from {module} import {original}" + (f" as {name}" if name != original else "")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float):
+        return type(value) is float and math.isfinite(value)
+    if type(value) in _PLAIN:
+        return type(value) is not complex
+    if type(value) in {list, tuple, set, frozenset}:
+        parts: Any = value
+        return type(value) is not frozenset and bool(parts or type(value) is not set) and all(map(_is_plain, parts))
+    if isinstance(value, dict) and type(value) is dict:
+        return all(_is_plain(key) and _is_plain(part) for key, part in value.items())
+    return False
+
+
+def _paragraphs(parts: list[tuple[str, ast.stmt]]) -> str:
+    """Join statements: two blank lines around definitions, none between assignments."""
+    text = ""
+    before: ast.stmt | None = None
+    for part, node in parts:
+        if before is not None:
+            simple = not any(
+                isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for one in (before, node)
+            )
+            text += "" if simple else "\n\n"
+        text += part
+        before = node
+    return text
+
+
+def _own_modules(found: Sequence[Statement]) -> Iterator[tuple[str, Path]]:
+    """Yield the modules of the user's own that the statements import, and their files."""
+    for statement in found:
+        for node in ast.walk(statement.node):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in names:
+                if (path := _own_file(name)) is not None:
+                    yield name, path
+
+
+def _own_file(module: str) -> Path | None:
+    """Return the file of a module of the user's own; None for an installed one and the standard library's."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if not file or module.partition(".")[0] in sys.stdlib_module_names:
+        return None
+    path = Path(file).resolve()
+    if "site-packages" in path.parts or "dist-packages" in path.parts or path.suffix != ".py":
+        return None
+    installed = {Path(place).resolve() for place in sysconfig.get_paths().values() if place}
+    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+    installed = {Path(sysconfig.get_path(kind)).resolve() for kind in kinds}
+    return None if any(path.is_relative_to(place) for place in installed) else path

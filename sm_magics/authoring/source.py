@@ -1,0 +1,105 @@
+"""Python source text as the parser counts it: lines, columns, and whether it parses at all."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+from sm_magics.errors import CellSyntaxError
+
+# What CPython's tokenizer takes for a line; str.splitlines would also split at form feeds and Unicode separators.
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_MAGIC = re.compile(r"\s*(?:[%!?]|[\w, ]+=\s*[%!])|.*\?\s*$")
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of ``text``, each with its line end, as Python numbers them."""
+    return [found[0] for found in _LINE.finditer(text)]
+
+
+def count_lines(text: str) -> int:
+    """Return how many lines ``text`` has."""
+    return len(lines_of(text))
+
+
+class Offsets:
+    """From the parser's positions (line from 1, column in UTF-8 bytes) to offsets in the text."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = lines_of(text)
+        self._starts: list[int] = [0]
+        for line in self._lines:
+            self._starts.append(self._starts[-1] + len(line))
+
+    def at(self, line: int, column: int) -> int:
+        """Return the offset in characters of a position that an ``ast`` node carries."""
+        before = self._lines[line - 1].encode()[:column] if line <= len(self._lines) else b""
+        return self._starts[line - 1] + len(before.decode())
+
+    def start(self, node: ast.stmt | ast.alias) -> int:
+        """Return where the node begins, its decorators included."""
+        decorators = getattr(node, "decorator_list", [])
+        if decorators:
+            return self._starts[min(decorator.lineno for decorator in decorators) - 1]
+        return self.at(node.lineno, node.col_offset)
+
+    def end(self, node: ast.stmt | ast.alias) -> int:
+        """Return where the node ends."""
+        return self.at(node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+    def line_start(self, offset: int) -> int:
+        """Return the offset at which the line that holds ``offset`` begins."""
+        return max(start for start in self._starts if start <= offset)
+
+    def line_end(self, offset: int) -> int:
+        """Return the offset just after the line that holds the character before ``offset``."""
+        return min((start for start in self._starts if start >= offset), default=self._starts[-1])
+
+
+def parse(text: str) -> ast.Module | None:
+    """Return the syntax tree, or None if the text is not Python."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def parse_cell(text: str, *, filename: str = "cell") -> ast.Module:
+    """Return the syntax tree of a cell that has to be a module's source.
+
+    Raises
+    ------
+    CellSyntaxError
+        If it is not: the message quotes the line and points at the column. IPython's own syntax (``%magic``,
+        ``!command``, ``name?``) and ``await`` outside a function work in a notebook but not in a module.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            # Compiling finds what parsing alone does not: `return` outside a function, unknown future features.
+            compile(text, filename, "exec", dont_inherit=True)
+            return ast.parse(text)
+        except SyntaxError as error:
+            raise _syntax_error(text, filename, error) from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise CellSyntaxError(
+                f"The {filename} cannot be read as Python: {error}.", hint="Nothing was written."
+            ) from None
+
+
+def _syntax_error(text: str, filename: str, error: SyntaxError) -> CellSyntaxError:
+    number = error.lineno or 1
+    lines = lines_of(text)
+    line = lines[number - 1].rstrip("\r\n") if 0 < number <= len(lines) else (error.text or "").rstrip("\r\n")
+    caret = " " * max((error.offset or 1) - 1, 0) + "^"
+    message = f"Line {number} of the {filename} is not Python: {error.msg}.\n    {line}\n    {caret}"
+    if _MAGIC.match(line):
+        hint = "Magics and shell commands do not exist in the container: take this line out of the cell."
+    elif "'await' outside" in str(error.msg):
+        hint = "Only a notebook can await at the top level: call it from a function, with asyncio.run."
+    else:
+        hint = "Correct the line and run the cell again; nothing was written."
+    return CellSyntaxError(message, hint=hint)
