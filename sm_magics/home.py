@@ -92,6 +92,6 @@ class ServiceAddress:
         try:
             address = cls(**json.loads(cls.path().read_text()))
             os.kill(address.pid, 0)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, OverflowError):  # no file, no address, or no process of that number
             return None
         return address
