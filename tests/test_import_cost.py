@@ -44,6 +44,7 @@ def loaded(code: str, tmp_path) -> list[str]:
     }
     done = subprocess.run(
         [sys.executable, "-W", "error::ImportWarning", "-c", LOADED.format(code=code, heavy=HEAVY)],
+        check=False,
         capture_output=True,
         text=True,
         env=environ,
@@ -60,3 +61,8 @@ def test_nothing_heavy_is_imported_by(code, tmp_path):
 
 def test_tab_and_help_load_no_torch_and_no_sdk(tmp_path):
     assert not {"torch", "sagemaker", "ipywidgets", "libcst"} & set(loaded(LOAD + COMPLETE, tmp_path))
+
+
+def test_hosting_and_display_load_neither_torch_nor_the_sdk(tmp_path):
+    code = "import sm_magics.hosting, sm_magics.display.render, sm_magics.display.answers, sm_magics.packaging"
+    assert not {"torch", "sagemaker", "ipywidgets", "numpy"} & set(loaded(code, tmp_path))
