@@ -1,0 +1,209 @@
+"""The ASGI application: who is it, which service is meant, what is the answer.
+
+A request goes where its signature says (the service in the credential scope), then by target, then by path. Never by
+Host or target alone: a request signed for S3 that carries a SageMaker target is a request to S3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import sqlite3
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Any
+
+from . import codec, runtime
+from .account import Account
+from .errors import ApiError, unknown_operation
+from .identity import Identity
+from .protocols import PROTOCOLS, Protocol, error_answer, json_answer
+from .runtime import Runtime
+from .s3 import S3
+from .sigv4 import UNSIGNED, Claim, Reason, RefusedError, claim_of, signing_key, verify
+from .wire import ClientGoneError, Receive, Request, Response, Scope, Send
+
+#: Bytes of a request of the JSON and query protocols.
+_LARGEST = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}|UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]+")
+#: Above this, hashing the body goes into a thread.
+_HASH_IN_THREAD = 256 * 1024
+
+#: Codes for a request that is not believed, by protocol; 403 each.
+_CODES: Mapping[Reason, Mapping[Protocol, str]] = {
+    Reason.MISSING: {Protocol.S3: "AccessDenied", Protocol.QUERY: "MissingAuthenticationToken"},
+    Reason.INCOMPLETE: {Protocol.S3: "AuthorizationHeaderMalformed", Protocol.QUERY: "IncompleteSignature"},
+    Reason.UNSUPPORTED: {Protocol.S3: "InvalidRequest", Protocol.QUERY: "IncompleteSignature"},
+    Reason.UNKNOWN_KEY: {Protocol.S3: "InvalidAccessKeyId", Protocol.QUERY: "InvalidClientTokenId"},
+    Reason.MISMATCH: {Protocol.S3: "SignatureDoesNotMatch", Protocol.QUERY: "SignatureDoesNotMatch"},
+    Reason.EXPIRED: {Protocol.S3: "RequestTimeTooSkewed", Protocol.QUERY: "SignatureDoesNotMatch"},
+}
+_JSON_CODES = {
+    Reason.MISSING: "MissingAuthenticationTokenException",
+    Reason.INCOMPLETE: "IncompleteSignatureException",
+    Reason.UNSUPPORTED: "IncompleteSignatureException",
+    Reason.UNKNOWN_KEY: "UnrecognizedClientException",
+    Reason.MISMATCH: "InvalidSignatureException",
+    Reason.EXPIRED: "InvalidSignatureException",
+}
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JsonService:
+    """A service of the JSON 1.1 protocol.
+
+    Attributes
+    ----------
+    prefix
+        What stands before the operation in ``X-Amz-Target``.
+    model
+        Returns botocore's model of it, once it is loaded.
+    operations
+        What is implemented, from a request's members to an answer's.
+    """
+
+    prefix: str
+    model: Callable[[], Any]
+    operations: Mapping[str, Callable[[dict[str, Any]], Any]]
+
+
+class App:
+    """The application.
+
+    Attributes
+    ----------
+    last_request
+        ``time.monotonic()`` of the last request that was authenticated.
+    active
+        Requests being answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        json_services: Mapping[str, JsonService],
+        runtime: Callable[[], Runtime],
+        s3: S3,
+        identity: Identity,
+    ) -> None:
+        self._account = account
+        self._json_services = json_services
+        self._runtime = runtime
+        self._s3 = s3
+        self._identity = identity
+        self.active = 0
+        self.last_request = asyncio.get_running_loop().time()
+
+        @lru_cache(maxsize=64)
+        def key(scope: tuple[str, str, str]) -> bytes:
+            return signing_key(account.secret_key, *scope)
+
+        self._key = key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request.from_scope(scope, receive)
+        request_id = str(uuid.uuid4())
+        self.active += 1
+        try:
+            response = await self._respond(request, request_id)
+            await response.send(send, request_id=request_id, head=request.method == "HEAD")
+        except ClientGoneError:
+            pass
+        finally:
+            self.active -= 1
+
+    async def _respond(self, request: Request, request_id: str) -> Response:
+        protocol = _apparent_protocol(request)
+        try:
+            claim = claim_of(request)
+            protocol = _protocol(claim, request)
+            return await self._answer(request, claim, protocol, request_id)
+        except RefusedError as refusal:
+            code = _CODES[refusal.reason].get(protocol, _JSON_CODES[refusal.reason])
+            return error_answer(ApiError(code, str(refusal), 403), protocol, request_id)
+        except ApiError as error:
+            return error_answer(error, protocol, request_id)
+        except ClientGoneError:
+            raise
+        except (OSError, sqlite3.OperationalError) as error:
+            _logger.exception("%s %s", request.method, request.raw_path)
+            # Not one of the statuses that botocore retries: the disk will still be full.
+            reason = getattr(error, "strerror", None) or error
+            return error_answer(ApiError("InsufficientStorage", f"{reason}.", 507), protocol, request_id)
+        except Exception:
+            _logger.exception("%s %s", request.method, request.raw_path)
+            message = "We encountered an internal error. Please try again."
+            return error_answer(ApiError("InternalFailure", message, 500), protocol, request_id)
+
+    async def _answer(self, request: Request, claim: Claim, protocol: Protocol, request_id: str) -> Response:
+        if protocol is Protocol.S3:
+            if not _SHA256.fullmatch(claim.payload):
+                raise ApiError(
+                    "InvalidArgument",
+                    "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, or a valid sha256 value.",
+                )
+            self._verify(request, claim, claim.payload)
+            return await self._s3.answer(request, claim.payload)
+        if claim.payload == UNSIGNED:
+            raise RefusedError(Reason.MISMATCH, "The request's body must be signed.")
+        limit = runtime.LARGEST if protocol is Protocol.REST_JSON else _LARGEST
+        body = await request.body(limit)
+        digest = hashlib.sha256(body) if len(body) < _HASH_IN_THREAD else await asyncio.to_thread(hashlib.sha256, body)
+        self._verify(request, claim, digest.hexdigest())
+        if protocol is Protocol.REST_JSON and claim.service == "sagemaker":
+            return await self._runtime().answer(request, body)
+        if claim.service in self._json_services:
+            return await self._json_answer(request, self._json_services[claim.service], body)
+        if protocol is Protocol.QUERY:
+            return self._identity.answer(claim.service, request.query, body, request_id)
+        raise unknown_operation(claim.service, request.header("x-amz-target") or f"{request.method} {request.raw_path}")
+
+    async def _json_answer(self, request: Request, service: JsonService, body: bytes) -> Response:
+        prefix, _, name = request.header("x-amz-target").partition(".")
+        operation = service.operations.get(name) if prefix == service.prefix else None
+        if operation is None:
+            raise unknown_operation(prefix or "A request without X-Amz-Target", name)
+        model = service.model().operation_model(name)
+        answer = operation(codec.request(model.input_shape, codec.loads(body)))
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        return json_answer(codec.dump(model.output_shape, answer) if model.output_shape else {})
+
+    def _verify(self, request: Request, claim: Claim, payload_hash: str) -> None:
+        verify(
+            request,
+            claim,
+            payload_hash,
+            access_key=self._account.access_key,
+            key=lambda claim: self._key((claim.day, claim.region, claim.service)),
+            now=datetime.now(timezone.utc),
+        )
+        self.last_request = asyncio.get_running_loop().time()
+
+
+def _protocol(claim: Claim, request: Request) -> Protocol:
+    if claim.service == "sagemaker" and not request.header("x-amz-target"):
+        return Protocol.REST_JSON
+    return PROTOCOLS.get(claim.service) or _apparent_protocol(request)
+
+
+def _apparent_protocol(request: Request) -> Protocol:
+    """Return the protocol that a client seems to speak whose request says nothing about who signed it for what."""
+    if request.header("x-amz-target"):
+        return Protocol.JSON
+    if request.header("content-type").startswith("application/x-www-form-urlencoded"):
+        return Protocol.QUERY
+    if request.raw_path.startswith("/endpoints/") or request.header("content-type").startswith("application/json"):
+        return Protocol.REST_JSON
+    return Protocol.S3

@@ -1,0 +1,239 @@
+"""The service as a process: one per user, found through a file, gone when nothing runs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+
+from sm_magics import __version__
+from sm_magics.home import ServiceAddress, home
+
+from .account import Account
+from .app import App, JsonService
+from .blobs import Blobs
+from .cloudwatch_logs import CloudWatchLogs
+from .endpoints import Endpoints
+from .hosting import Hosting
+from .identity import Identity
+from .interpreters import Interpreters
+from .logs import Logs
+from .objects import Objects
+from .paging import Pages
+from .resources import Resources
+from .runtime import Runtime
+from .s3 import S3
+from .store import Store
+
+#: Seconds without a request, and without an endpoint, after which the service ends; ``SM_MAGICS_IDLE_STOP`` overrides.
+IDLE_STOP = 600.0
+#: Seconds that lines of a log wait to be written together.
+_LOG_DELAY = 0.05
+#: Seconds that requests have to be answered when the service ends.
+_GRACE = 10
+
+_logger = logging.getLogger(__name__)
+
+
+class AlreadyRunningError(Exception):
+    """Another service of this user holds the lock."""
+
+
+@contextlib.contextmanager
+def only_one(directory: Path) -> Iterator[None]:
+    """Hold the lock that makes the service single; the kernel lets go of it however the process ends.
+
+    Raises
+    ------
+    AlreadyRunningError
+        If another process holds it.
+    """
+    with (directory / "service.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError from None
+        yield
+
+
+def is_running(directory: Path) -> bool:
+    """Return whether a service of this user is running, or about to."""
+    try:
+        with only_one(directory):
+            return False
+    except AlreadyRunningError:
+        return True
+
+
+@cache
+def service_model(name: str) -> Any:
+    """Return botocore's model of a service. The first call for `sagemaker` takes a tenth of a second."""
+    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+
+
+class Service:
+    """Everything that one service process holds, put together. Made inside the event loop."""
+
+    def __init__(self, directory: Path) -> None:
+        self._store = Store(directory / "state.sqlite3")
+        self.account = account = Account.of(self._store)
+        pages = Pages(account.secret_key)
+        objects = Objects(self._store, Blobs(directory / "objects"))
+        loop = asyncio.get_running_loop()
+        self._logs = Logs(self._store, lambda: self._flush_later(loop))
+        self.interpreters = Interpreters(directory / "run", sys.executable)
+        resources = Resources(self._store, account, pages)
+        self.endpoints = Endpoints(resources, objects, self.interpreters, self._logs, directory / "endpoints")
+        hosting = Hosting(resources, self.endpoints, objects)
+        logs = CloudWatchLogs(self._logs, account, pages)
+        runtime = cache(lambda: Runtime(service_model("sagemaker-runtime"), self.endpoints, account))
+        self.app = App(
+            account=account,
+            json_services={
+                "sagemaker": JsonService("SageMaker", lambda: service_model("sagemaker"), hosting.operations),
+                "logs": JsonService("Logs_20140328", lambda: service_model("logs"), logs.operations),
+            },
+            runtime=runtime,
+            s3=S3(objects, account),
+            identity=Identity(account),
+        )
+
+    def listen(self, port: int | None) -> socket.socket:
+        """Return a listening socket on loopback: at `port`, or the last one that was used, or any.
+
+        Raises
+        ------
+        OSError
+            If `port` is given and taken.
+        """
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port if port is not None else int(self._store.state().get("port", "0"))))
+        except OSError:
+            if port is not None:
+                listener.close()
+                raise
+            listener.bind(("127.0.0.1", 0))
+        listener.listen(1024)
+        # Clients that were told the address of a service that ended find the next one there.
+        self._store.keep("port", str(listener.getsockname()[1]))
+        return listener
+
+    def is_idle(self, seconds: float) -> bool:
+        """Return whether nothing runs here and nobody has asked for anything that long."""
+        quiet = asyncio.get_running_loop().time() - self.app.last_request
+        return quiet >= seconds and not self.app.active and self.endpoints.are_idle()
+
+    async def close(self) -> None:
+        """End all workers and write what is left to write."""
+        await self.endpoints.close()
+        await self.interpreters.close()
+        self._logs.flush()
+        self._store.close()
+
+    def _flush_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if threading.current_thread() is threading.main_thread():
+            loop.call_later(_LOG_DELAY, self._logs.flush)
+        else:
+            loop.call_soon_threadsafe(loop.call_later, _LOG_DELAY, self._logs.flush)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the service has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run(*, port: int | None = None, warm: str | None = None) -> None:
+    """Run the service until it is told to stop, or nothing runs on it any more.
+
+    Parameters
+    ----------
+    port
+        Where to listen on 127.0.0.1; None: where the last service did, or anywhere.
+    warm
+        A Python interpreter whose workers are wanted soon.
+
+    Raises
+    ------
+    AlreadyRunningError
+        If this user's service is running.
+    OSError
+        If the port is taken or the state directory cannot be written.
+    """
+    os.umask(0o077)
+    directory = home()
+    with only_one(directory):
+        idle_stop = float(os.environ.get("SM_MAGICS_IDLE_STOP", IDLE_STOP))
+        uvloop.run(_serve(directory, port, warm, idle_stop))
+
+
+async def _serve(directory: Path, port: int | None, warm: str | None, idle_stop: float) -> None:
+    service = Service(directory)
+    listener = service.listen(port)
+    address = _address(service.account, listener)
+    try:
+        if warm:
+            service.interpreters.warm(warm)
+        service.endpoints.restore()
+        config = uvicorn.Config(
+            service.app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        server = _Server(config)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, setattr, server, "should_exit", True)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        # The socket listens already: who connects before the server is up waits in its queue.
+        address.write()
+        _logger.info("SageMaker on this machine listens at %s", address.url)
+        await asyncio.to_thread(service_model, "sagemaker")
+        while not server.should_exit and not service.is_idle(idle_stop):
+            await asyncio.wait({serving}, timeout=min(max(idle_stop / 10, 0.05), 1.0))
+            if serving.done():
+                break
+        server.should_exit = True
+        await serving
+    finally:
+        with contextlib.suppress(OSError):
+            address.path().unlink()
+        listener.close()
+        await service.close()
+
+
+def _address(account: Account, listener: socket.socket) -> ServiceAddress:
+    return ServiceAddress(
+        url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+        access_key=account.access_key,
+        secret_key=account.secret_key,
+        region=account.region,
+        account=account.id,
+        pid=os.getpid(),
+        version=__version__,
+    )

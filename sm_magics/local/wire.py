@@ -1,0 +1,131 @@
+"""One HTTP request and its answer, as ASGI hands them over: nothing decoded that a signature covers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from .errors import too_large
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it was sent.
+
+    Attributes
+    ----------
+    method
+        In upper case.
+    raw_path, query
+        Percent-encoded, as in the request line. ``scope["path"]`` is decoded and has lost ``%2F`` and ``//``.
+    headers
+        Names in lower case, in the order sent, repeated ones included.
+    """
+
+    method: str
+    raw_path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    receive: Receive = field(repr=False)
+
+    @classmethod
+    def from_scope(cls, scope: Scope, receive: Receive) -> Request:
+        """Return the request of an ASGI scope."""
+        return cls(
+            method=scope["method"],
+            # Some servers leave the query in the raw path.
+            raw_path=scope["raw_path"].partition(b"?")[0].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=tuple(
+                (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
+            ),
+            receive=receive,
+        )
+
+    def values(self, name: str) -> list[str]:
+        """Return all values of a header, in the order sent."""
+        return [value for other, value in self.headers if other == name]
+
+    def header(self, name: str, default: str = "") -> str:
+        """Return the first value of a header."""
+        return next((value for other, value in self.headers if other == name), default)
+
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """Return the query's names and values, still encoded."""
+        pairs = (pair.partition("=") for pair in self.query.split("&") if pair)
+        return [(name, value) for name, _, value in pairs]
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes in.
+
+        Raises
+        ------
+        ClientGoneError
+            If the connection closes before the body is complete.
+        """
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            if chunk := message.get("body", b""):
+                yield chunk
+            more = message.get("more_body", False)
+
+    async def body(self, limit: int) -> bytes:
+        """Return the whole body.
+
+        Raises
+        ------
+        ApiError
+            As soon as it is seen to have more than `limit` bytes.
+        """
+        declared = self.header("content-length")
+        if declared.isdigit() and int(declared) > limit:
+            raise too_large(limit)
+        chunks = []
+        size = 0
+        async for chunk in self.stream():
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+@dataclass
+class Response:
+    """An answer. `body` is sent as it is, or piece by piece; then `headers` name its length."""
+
+    status: int = 200
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes | AsyncIterator[bytes] = b""
+
+    async def send(self, send: Send, *, request_id: str, head: bool = False) -> None:
+        """Send it as ASGI messages, without the body in answer to HEAD."""
+        headers = [*self.headers, ("x-amzn-requestid", request_id)]
+        if isinstance(self.body, bytes) and not any(name.lower() == "content-length" for name, _ in self.headers):
+            headers.append(("content-length", str(len(self.body))))
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers],
+            }
+        )
+        if head or isinstance(self.body, bytes):
+            body = b"" if head or not isinstance(self.body, bytes) else self.body
+            await send({"type": "http.response.body", "body": body})
+            return
+        async for chunk in self.body:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
