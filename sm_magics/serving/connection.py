@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from json import loads
-from typing import Any
+from typing import Any, cast
 
 from .messages import LENGTHS_SIZE, Answer, Assignment, ModelLoadFailed, Request, lengths
 from .parent import Forked, WarmParent
@@ -87,8 +87,7 @@ class Worker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
 
     def data_received(self, data: bytes) -> None:
         """Collect one frame."""

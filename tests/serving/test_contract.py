@@ -1,0 +1,80 @@
+"""The recorded answers of the real container stack, replayed.
+
+Numbers come from a different CPU and BLAS than ours: floats in a body may differ in their last digits. Everything
+else is compared exactly.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+CONTRACT = Path(__file__).parent / "contract"
+CASES = [json.loads(line) for line in (CONTRACT / "cases.jsonl").read_text().splitlines()]
+FLOAT = re.compile(rb"-?\d+\.\d+(?:e[+-]?\d+)?")
+
+
+@pytest.fixture(scope="module")
+def server_of(start_server: Callable) -> Callable:
+    servers: dict[str, Any] = {}
+
+    def server_for(model: str, environ: dict[str, str]):
+        if model not in servers:
+            for other in servers.values():
+                other.stop()
+            servers[model] = start_server(CONTRACT / "models" / model, environ=environ)
+        return servers[model].wait_until_listening()
+
+    return server_for
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{i}-{case['model']}-{case['case']}" for i, case in enumerate(CASES)])
+def test_recorded_request_is_answered_as_recorded(case: dict[str, Any], server_of: Callable) -> None:
+    sent, recorded = case["request"], case["answer"]
+    body = base64.b64decode(sent["body_base64"])
+    reply = server_of(case["model"], case["environment"]).send(sent["method"], sent["path"], sent["headers"], body)
+
+    assert (reply.status, reply.content_type) == (recorded["status"], recorded["content_type"]), reply.body
+    if "body_base64" in recorded:
+        assert_same(reply.body, base64.b64decode(recorded["body_base64"]))
+    if "json_contains" in recorded:
+        assert_contains(json.loads(reply.body), recorded["json_contains"])
+    if "message" in recorded:
+        message = recorded["message"].encode()
+        assert reply.body.startswith(message + b"\n")
+    if recorded.get("has_traceback"):
+        assert b"\nTraceback (most recent call last):\n" in reply.body
+
+
+def assert_same(body: bytes, recorded: bytes) -> None:
+    if body == recorded:
+        return
+    if recorded.startswith(b"\x93NUMPY"):
+        ours, theirs = (np.load(io.BytesIO(data), allow_pickle=False) for data in (body, recorded))
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    elif recorded.startswith(b"PK"):
+        ours, theirs = (torch.load(io.BytesIO(data), weights_only=True) for data in (body, recorded))
+        assert torch.equal(ours, theirs)
+    else:
+        assert FLOAT.sub(b"#", body) == FLOAT.sub(b"#", recorded)
+        for ours, theirs in zip(FLOAT.findall(body), FLOAT.findall(recorded), strict=True):
+            assert math.isclose(float(ours), float(theirs), rel_tol=1e-6)
+
+
+def assert_contains(value: Any, part: Any) -> None:
+    if isinstance(part, dict):
+        for key, expected in part.items():
+            assert_contains(value[key], expected)
+    else:
+        assert value == part
