@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sm_magics.errors import ServiceUnavailable
@@ -15,6 +16,17 @@ from sm_magics.home import ServiceAddress, home
 
 START_SECONDS = 30.0
 """How long the service may take until it listens. It takes half a second; a loaded machine takes longer."""
+
+_started: dict[Path, subprocess.Popen[bytes]] = {}  # by state directory
+_lock = threading.Lock()
+
+
+def prepare() -> None:
+    """Start the service if nothing answers, and do not wait for it: it loads torch while the model is packaged."""
+    with _lock:
+        process = _started.get(home())
+        if (process is None or process.poll() is not None) and running() is None:
+            _started[home()] = _spawn()
 
 
 def ensure_running() -> ServiceAddress:
@@ -25,7 +37,11 @@ def ensure_running() -> ServiceAddress:
     ServiceUnavailable
         If it does not start, with the last lines of its log.
     """
-    return running() or _start()
+    address = running()
+    if address is not None:
+        return address
+    prepare()
+    return _await(_started.get(home()))
 
 
 def running() -> ServiceAddress | None:
@@ -42,9 +58,8 @@ def running() -> ServiceAddress | None:
     return address
 
 
-def _start() -> ServiceAddress:
-    log = home() / "service.log"
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def _spawn() -> subprocess.Popen[bytes]:
+    descriptor = os.open(_log(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         # --warm: the interpreter whose torch the endpoints will use is loaded while the service itself starts.
         process = subprocess.Popen(
@@ -59,16 +74,24 @@ def _start() -> ServiceAddress:
         os.close(descriptor)
     # Reaped when it ends, so that it never stays behind as a zombie of the kernel.
     threading.Thread(target=process.wait, name="sm_magics-reaper", daemon=True).start()
+    return process
+
+
+def _await(process: subprocess.Popen[bytes] | None) -> ServiceAddress:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         address = running()
         if address is not None:
             return address
-        if process.poll() not in (None, 0):  # 0: it found another that is just starting
+        if process is not None and process.poll() not in {None, 0}:  # 0: it found another that is just starting
             break
         time.sleep(0.01)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+    tail = "\n".join(_log().read_text(errors="replace").splitlines()[-12:])
     raise ServiceUnavailable(
         f"SageMaker on this machine did not start.\n{tail}".rstrip(),
         hint="!python -m sm_magics.local    # starts it in the foreground and says why not",
     )
+
+
+def _log() -> Path:
+    return home() / "service.log"

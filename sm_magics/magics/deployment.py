@@ -53,7 +53,7 @@ class DeploymentMagics(Magics):
         the while; the same package again changes nothing.
         """
         from sm_magics.display import render
-        from sm_magics.hosting import deploy
+        from sm_magics.hosting import deploy, machine
         from sm_magics.hosting.plan import check_name
 
         options = parsing.parse(self.sm_deploy, line)
@@ -64,6 +64,8 @@ class DeploymentMagics(Magics):
         env = _environment(options.env)
         session, settings = self.session, self.session.settings(options)
         name = check_name(options.endpoint_name or self._default_name(options.what))
+        if settings.where == LOCAL:
+            machine.prepare()
         live = Live(session, name)
         package = self._package(options, live)
         is_local = settings.where == LOCAL

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
+import keyword
 import re
-import shlex
+import tokenize
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
@@ -15,13 +17,21 @@ from sm_magics.settings import LOCAL
 
 Magic = TypeVar("Magic", bound=Callable[..., Any])
 
-_WORD = re.compile(r"""\s*((?:[^\s"']|"[^"]*"|'[^']*')+)""")
+_QUOTED = r"""(?s:"((?:[^"\\]|\\.)*)"|'([^']*)')"""
+_WORD = re.compile(rf"""\s*((?:[^\s"']|{_QUOTED})+)""")
 
 
 def out(function: Magic) -> Magic:
     """Add ``-o NAME`` to a magic: where its result is stored."""
     help_text = "store the result in this variable"
-    return _with(function, argument("-o", "--out", metavar="NAME", help=help_text))
+    return _with(function, argument("-o", "--out", metavar="NAME", type=_variable, help=help_text))
+
+
+def _variable(name: str) -> str:
+    # Refused while the line is read: nothing has been deployed by then.
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise argparse.ArgumentTypeError(f"{name!r} cannot be a variable's name")
+    return name
 
 
 def placed(function: Magic) -> Magic:
@@ -83,8 +93,15 @@ def words(line: str) -> list[str]:
         raise UsageError(f"A quote is not closed: {line[position:].strip()}")
     if found and found[-1].endswith(";"):
         found[-1] = found[-1].rstrip(";")
-    return [shlex.split(word, posix=True)[0] if word[:1] in "\"'" or '"' in word or "'" in word else word
-            for word in found if word]  # fmt: skip
+    return [_unquoted(word) for word in found if word]
+
+
+def _unquoted(word: str) -> str:
+    def inside(match: re.Match[str]) -> str:
+        # As in a POSIX shell: a backslash means something before a double quote or a backslash, in double quotes.
+        return match[2] if match[1] is None else re.sub(r'\\(["\\])', r"\1", match[1])
+
+    return re.sub(_QUOTED, inside, word)
 
 
 def parse(function: Callable[..., Any], line: str) -> argparse.Namespace:
@@ -114,7 +131,7 @@ def parse_leading(function: Callable[..., Any], line: str) -> tuple[argparse.Nam
     while match := _WORD.match(line, position):
         flag, equals, _ = match[1].partition("=")
         if flag not in takes_value:
-            if re.match(r"--?[a-z][a-z-]+(=|$)", match[1]):  # -x is an expression, --acept is a mistyped option
+            if re.match(r"--[A-Za-z]", match[1]):  # -x is an expression, --acept is a mistyped option
                 given.append(match[1])
             break
         given.append(match[1])
@@ -124,7 +141,19 @@ def parse_leading(function: Callable[..., Any], line: str) -> tuple[argparse.Nam
             if value:
                 given.append(value[1])
                 position = value.end()
-    return _parse(function, words(" ".join(given))), line[position:].strip().rstrip(";").rstrip()
+    return _parse(function, words(" ".join(given))), _expression(line[position:].strip())
+
+
+def _expression(text: str) -> str:
+    """Return an expression without the comment and the semicolons after it."""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                text = text[: token.start[1]]
+                break
+    except (tokenize.TokenError, SyntaxError):
+        pass  # no expression; who evaluates it says so
+    return text.rstrip("; \t")
 
 
 def _parse(function: Callable[..., Any], given: list[str]) -> argparse.Namespace:
@@ -135,4 +164,4 @@ def _parse(function: Callable[..., Any], given: list[str]) -> argparse.Namespace
         raise UsageError(f"%{name}: {message}\n  hint: %{name}?")
 
     parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_args(given)
+    return parser.parse_intermixed_args(given)  # names may stand before, between and after the options

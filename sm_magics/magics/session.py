@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 from traitlets import Unicode
@@ -147,8 +146,6 @@ class SmMagics(Configurable):
     def result(self, value: Any, name: str | None) -> Any:
         """Store a magic's result where ``-o`` says, and return it; it displays nothing further in this cell."""
         if name:
-            if not name.isidentifier():
-                raise UsageError(f"-o takes the name of a variable, not {name!r}.")
             self.shell.user_ns[name] = value
         self._silence(value)
         return value
