@@ -27,6 +27,7 @@ _WORDS = {
     "Deleted": "deleted",
     "Failed": "failed",
 }
+USUAL_HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn")
 
 
 def written(value: Written) -> Shown:
@@ -37,7 +38,7 @@ def written(value: Written) -> Shown:
     what = f"section {value.section} {deed}" if value.section else deed
     parts: list[Part] = []
     if value.handlers:
-        parts.append(page.table([_handler(name, section) for name, section in value.handlers.items()]))
+        parts.append(_handlers(value))
     parts += [
         page.paragraph(f"{name} is taken over from section {section}.") for name, section in value.taken_over.items()
     ]
@@ -53,10 +54,22 @@ def _inside_code(value: Written) -> str:
     return "/".join(parts[start:])
 
 
-def _handler(name: str, section: str) -> tuple[Part, Part, Part]:
-    defined = page.sign(OK, "✓") if section else page.dim("·")
-    where = f"section {section}" if section else "the container's default"
-    return defined, page.code(name), page.dim(where)
+def _handlers(value: Written) -> Part:
+    """Return a table of the handlers: those that are defined, and those that the container's defaults stand in for."""
+    defined = {name: section for name, section in value.handlers.items() if section}
+    usual = ("model_fn", "transform_fn") if "transform_fn" in defined else USUAL_HANDLERS
+    names = [name for name in value.handlers if name in defined or name in usual]
+    rows = []
+    for name in names:
+        if name in defined:
+            where = "this cell" if defined[name] == value.section else f"section {defined[name]}"
+            rows.append((page.sign(OK, "✓"), page.code(name), page.dim(where)))
+        else:
+            default = (
+                "written by %sm_package, if the model needs one" if name == "model_fn" else "the container's default"
+            )
+            rows.append((page.dim("·"), page.code(name), page.dim(default)))
+    return page.table(rows)
 
 
 def findings(values: Sequence[Finding]) -> list[Part]:
