@@ -52,6 +52,7 @@ def unload(shell: InteractiveShell) -> None:
     if session is None:
         return
     delattr(shell, _ATTRIBUTE)
+    session.after_cell()
     for group in GROUPS:
         for kind, names in group.magics.items():
             for name in names:

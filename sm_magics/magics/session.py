@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import display
 from traitlets import Unicode
 from traitlets.config import Configurable
 
@@ -49,7 +48,8 @@ class SmMagics(Configurable):
         self.last_endpoint: Endpoint | None = None
         self.regions: set[str] = set()
         self.completer: Any = None
-        self._silenced: list[tuple[type, Any]] = []
+        self._results: list[Any] = []  # of the running cell
+        self._formatters: dict[type, Any] = {}  # what showed their types before
 
     # -- settings -------------------------------------------------------------------------------------------------
 
@@ -98,17 +98,23 @@ class SmMagics(Configurable):
             return self.shell.ev(expression)
         except SmMagicsError:
             raise
-        except NameError as error:
-            name = getattr(error, "name", None) or ""
-            close = difflib.get_close_matches(name, self.variables(), 1)
-            hint = (
-                f"{close[0]}    # did you mean this variable?" if close else "%who    # lists the variables there are"
-            )
-            raise ExpressionError(f"There is no variable {name!r} in this notebook.", hint=hint) from error
         except SyntaxError as error:
-            raise ExpressionError(f"{expression!r} is not a Python expression: {error.msg}.") from error
+            raise ExpressionError(
+                f"{expression!r} is not a Python expression: {error.msg}.",
+                hint='%sm_predict x[:2]    # one expression; as an option\'s value it is quoted: --sample "x[:2]"',
+            ) from error
         except Exception as error:
-            raise ExpressionError(f"{expression} raised {type(error).__name__}: {error}") from error
+            if isinstance(error, NameError) and error.name:
+                raise self._unknown(error.name) from error
+            raise ExpressionError(
+                f"{expression} raised {type(error).__name__}: {error}",
+                hint=f"{expression}    # in a cell of its own, shows where",
+            ) from error
+
+    def _unknown(self, name: str) -> ExpressionError:
+        close = difflib.get_close_matches(name, self.variables(), 1)
+        hint = f"{close[0]}    # did you mean this variable?" if close else "%who    # lists the variables there are"
+        return ExpressionError(f"There is no variable {name!r} in this notebook.", hint=hint)
 
     def run(self, cell: str) -> None:
         """Run a cell's code in the notebook.
@@ -141,7 +147,8 @@ class SmMagics(Configurable):
 
     def show(self, shown: Shown) -> None:
         """Show one thing in the cell."""
-        display(shown.bundle(), raw=True)
+        # Not IPython.display.display: that one asks for the process's shell, and this is the session's.
+        self.shell.display_pub.publish(shown.bundle())
 
     def result(self, value: Any, name: str | None) -> Any:
         """Store a magic's result where ``-o`` says, and return it; it displays nothing further in this cell."""
@@ -161,26 +168,31 @@ class SmMagics(Configurable):
         A formatter that raises NotImplementedError leaves a value to the next formatter (IPython), so other values
         of the same type are shown as ever.
         """
-        formatter = self.formatters.ipython_display_formatter
         kind = type(value)
+        self._results.append(value)
+        if value is None or kind in self._formatters:
+            return
 
         def show_unless_shown(candidate: Any) -> None:
-            if candidate is not value:
+            if any(candidate is result for result in self._results):
+                return
+            former = self._formatters.get(kind)
+            if former is None:
                 raise NotImplementedError
+            former(candidate)
 
-        if value is None:
-            return
-        self._silenced.append((kind, formatter.for_type(kind, show_unless_shown)))
+        formatter = self.formatters.ipython_display_formatter
+        self._formatters[kind] = formatter.for_type(kind, show_unless_shown)
 
     def after_cell(self, *_result: Any) -> None:
         """Forget what this cell has shown; called by IPython when the cell has ended."""
         formatter = self.formatters.ipython_display_formatter
-        for kind, former in reversed(self._silenced):
-            if former is None:
-                formatter.pop(kind, None)
-            else:
+        for kind, former in self._formatters.items():
+            formatter.pop(kind, None)
+            if former is not None:
                 formatter.for_type(kind, former)
-        self._silenced.clear()
+        self._formatters.clear()
+        self._results.clear()
 
     # -- endpoints ------------------------------------------------------------------------------------------------
 
