@@ -61,12 +61,7 @@ class Runtime:
         ApiError
             The runtime's own errors, ``ModelError`` above all.
         """
-        for method, pattern, operation in self._operations:
-            match = pattern.fullmatch(request.raw_path)
-            if match and method == request.method:
-                break
-        else:
-            raise unknown_operation("sagemaker", f"{request.method} {request.raw_path}")
+        match, operation = self._route(request)
         if operation.name != "InvokeEndpoint":
             raise unknown_operation("sagemaker-runtime", operation.name)
         shape = operation.input_shape
@@ -75,6 +70,13 @@ class Runtime:
         if broken := list(failures(shape, {**parameters, shape.serialization["payload"]: b""})):
             raise ApiError("ValidationError", failed_constraints(broken).message)
         return await self._invoke_endpoint(parameters, body, shape)
+
+    def _route(self, request: Request) -> tuple[re.Match[str], Any]:
+        for method, pattern, operation in self._operations:
+            match = pattern.fullmatch(request.raw_path)
+            if match and method == request.method:
+                return match, operation
+        raise unknown_operation("sagemaker", f"{request.method} {request.raw_path}")
 
     async def _invoke_endpoint(self, parameters: dict[str, Any], body: bytes, shape: Any) -> Response:
         for member in _UNSUPPORTED:
