@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sm_magics.authoring import Finding, Written
-from sm_magics.hosting import Endpoint, Removal
+from sm_magics.hosting import Endpoint, Removal, diagnosis
 from sm_magics.packaging import Package
 from sm_magics.progress import Event, StatusChanged
 
@@ -197,8 +197,13 @@ def removal(value: Removal) -> Shown:
     )
 
 
-def log(name: str, place: str, lines: Sequence[str]) -> Shown:
-    """Return an endpoint's log."""
+def log(name: str, place: str, lines: Sequence[str], tail: int = 0) -> Shown:
+    """Return an endpoint's log: the last traceback first, then the lines, the last `tail` of them if that is not 0."""
+    what = f"log · {place}"
     if not lines:
-        return page.card(BUSY, name, f"log · {place}", page.paragraph("It has printed nothing yet.", dim=True))
-    return page.card(OK, name, f"log · {place}", page.listing(lines))
+        return page.card(BUSY, name, what, page.paragraph("It has printed nothing yet.", dim=True))
+    read = diagnosis.read(lines)
+    failure = [page.paragraph(read.summary), page.listing(read.traceback.splitlines())] if read else []
+    shown = diagnosis.unfolded(lines)[-tail:]
+    earlier = [page.paragraph(f"The last {tail} lines; -n 0 shows all.", dim=True)] if 0 < tail < len(lines) else []
+    return page.card(BAD if read else OK, name, what, *failure, *earlier, page.listing(shown))

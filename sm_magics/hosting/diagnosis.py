@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Diagnosis:
 
 def read(text: str | Sequence[str]) -> Diagnosis | None:
     """Return the last traceback in a log or an error's body, read. None if there is none."""
-    lines = text.splitlines() if isinstance(text, str) else list(text)
+    lines = unfolded(text.splitlines() if isinstance(text, str) else text)
     traceback = _last_traceback(lines)
     if not traceback:
         return None
@@ -61,7 +62,8 @@ def read(text: str | Sequence[str]) -> Diagnosis | None:
     ]
     if not frames:
         return Diagnosis(exception, "\n".join(traceback))
-    shown = [_START, *traceback[frames[0][0] :]]
+    # Where the package was extracted to says nothing, and is another place each time.
+    shown = [_START, *(_shortened(line) for line in traceback[frames[0][0] :])]
     innermost = frames[-1][1]
     return Diagnosis(
         exception,
@@ -78,6 +80,31 @@ def _own(path: str) -> str:
         return ""
     _, found, rest = path.rpartition("/code/")
     return f"code/{rest}" if found else ""
+
+
+def _shortened(line: str) -> str:
+    match = _FRAME.match(line)
+    own = _own(match["path"]) if match else ""
+    return line.replace(match["path"], own, 1) if match and own else line
+
+
+def unfolded(lines: Sequence[str]) -> list[str]:
+    """Return a log with the tracebacks that the inference toolkit prints in one line, as a list, in lines of their own.
+
+    ``Transform failed for model: model. Error traceback: ['Traceback …', …]`` (sagemaker_inference/transformer.py).
+    """
+    result = []
+    for line in lines:
+        head, folded, rest = line.partition("Error traceback: [")
+        try:
+            inner = ast.literal_eval(f"[{rest}") if folded else []
+        except (ValueError, SyntaxError):
+            inner = []
+        if inner and all(isinstance(item, str) for item in inner):
+            result += [head.rstrip(), *inner]
+        else:
+            result.append(line)
+    return result
 
 
 def _last_traceback(lines: list[str]) -> list[str]:

@@ -183,8 +183,8 @@ class Endpoint:
             raise self.failure()
 
     def logs(self) -> list[str]:
-        """Return every line that its containers printed."""
-        return logs.lines(self.name, self.connection)
+        """Return every line that its containers have printed since it was created."""
+        return logs.lines(self.name, self.connection, since=self.created)
 
     def tags(self) -> dict[str, str]:
         """Return its tags."""

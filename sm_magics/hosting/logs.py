@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 from sm_magics.errors import BackendError
 
@@ -15,8 +17,11 @@ def group(endpoint_name: str) -> str:
     return f"/aws/sagemaker/Endpoints/{endpoint_name}"
 
 
-def lines(endpoint_name: str, connection: Connection) -> list[str]:
-    """Return every line of an endpoint's log, oldest first within each log stream. Empty where there is no log.
+def lines(endpoint_name: str, connection: Connection, since: datetime | None = None) -> list[str]:
+    """Return an endpoint's log, one log stream after the other, those that began first first.
+
+    Empty where there is no log. A log group outlives its endpoint: `since` leaves out what a former endpoint of the
+    same name printed.
 
     Raises
     ------
@@ -26,25 +31,24 @@ def lines(endpoint_name: str, connection: Connection) -> list[str]:
     client = connection.client("logs")
     try:
         with connection.calling():
-            streams = [
-                stream["logStreamName"]
-                for page in client.get_paginator("describe_log_streams").paginate(logGroupName=group(endpoint_name))
-                for stream in page["logStreams"]
-            ]
-            return [line for stream in streams for line in _events(client, endpoint_name, stream)]
+            pages = client.get_paginator("describe_log_streams").paginate(logGroupName=group(endpoint_name))
+            streams = [stream for page in pages for stream in page["logStreams"]]
+            streams.sort(key=lambda stream: stream.get("creationTime", 0))
+            start = int(since.timestamp() * 1000) if since else 0
+            return [line for one in streams for line in _events(client, endpoint_name, one["logStreamName"], start)]
     except BackendError as error:
         if faults.is_missing(error) or error.code == "ResourceNotFoundException":
             return []
         raise
 
 
-def _events(client: object, endpoint_name: str, stream: str) -> Iterator[str]:
+def _events(client: Any, endpoint_name: str, stream: str, start: int) -> Iterator[str]:
     """Yield the messages of one stream. The last page is the one whose token repeats, and it holds messages too."""
     token: str | None = None
     while True:
         more = {"nextToken": token} if token else {}
-        page = client.get_log_events(  # type: ignore[attr-defined] # boto3 makes its methods at run time
-            logGroupName=group(endpoint_name), logStreamName=stream, startFromHead=True, **more
+        page = client.get_log_events(
+            logGroupName=group(endpoint_name), logStreamName=stream, startTime=start, startFromHead=True, **more
         )
         for event in page["events"]:
             yield event["message"]

@@ -70,5 +70,5 @@ class StatusMagics(Magics):
         options = parsing.parse(self.sm_logs, line)
         endpoint = self.session.endpoint(options.endpoint, options)
         lines = endpoint.logs()
-        self.session.show(render.log(endpoint.name, endpoint.place, lines[-options.tail :] if options.tail else lines))
+        self.session.show(render.log(endpoint.name, endpoint.place, lines, options.tail))
         return self.session.result(lines, options.out)
