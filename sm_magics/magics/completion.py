@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -38,26 +39,28 @@ REGIONS = (
 )
 CONTENT_TYPES = ("application/json", "text/csv", "application/x-npy")
 
+_COMMAND = re.compile(r"\s*(?:[^%=]*=\s*)?(%%?)(sm_\w+)[ \t]+(.*)", re.DOTALL)  # %magic …, or NAME = %magic …
+
 
 def matcher(session: SmMagics) -> Callable[[CompletionContext], SimpleMatcherResult]:
     """Return the matcher that IPython's completer asks."""
 
     @context_matcher()
     def sm_magics_matcher(context: CompletionContext) -> SimpleMatcherResult:
-        line = context.text_until_cursor.rpartition("\n")[2]
-        command, _, rest = line.lstrip().rpartition("=")[2].strip().partition(" ") if "%" in line else ("", "", "")
-        name = command.lstrip("%")
-        if not command.startswith("%") or not line[line.index("%") :].count(" "):
+        command = _COMMAND.match(context.text_until_cursor.rpartition("\n")[2])
+        if command is None:
             return {"completions": []}
-        kind = "cell" if command.startswith("%%") else "line"
-        function = session.shell.magics_manager.magics[kind].get(name)
+        percents, name, rest = command.groups()
+        function = session.shell.magics_manager.magics["cell" if percents == "%%" else "line"].get(name)
         parser = getattr(function, "parser", None)
-        if parser is None or not name.startswith("sm_"):
+        if parser is None:
             return {"completions": []}
-        words = rest.split(" ")
-        typed = words[-1]
-        before = [word for word in words[:-1] if word]
-        found = [word for word in _candidates(session, name, parser, before, typed) if word.startswith(typed)]
+        *before, typed = rest.split(" ")
+        flag, equals, value = typed.partition("=")
+        if equals and flag.startswith("-"):  # --option=value is --option value
+            before, typed = [*before, flag], value
+        candidates = _candidates(session, name, parser, [word for word in before if word], typed)
+        found = [word for word in candidates if word.startswith(typed)]
         return {
             "completions": [SimpleCompletion(text=word, type="magic option") for word in found],
             "suppress": bool(found),
@@ -102,6 +105,8 @@ def _positional(session: SmMagics, name: str) -> Iterable[str]:
         return packaging.model_variables(session)
     if name == "sm_deploy":
         return [*packaging.model_variables(session), *_instances(session, "Package")]
+    if name == "sm_predict":  # IPython's own matchers find names after a magic only behind a dot
+        return session.variables()
     return []
 
 
