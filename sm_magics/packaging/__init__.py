@@ -1,7 +1,8 @@
-"""From a model variable and ``code/`` to ``model.tar.gz``."""
+"""From a model variable and ``code/`` to ``model.tar.gz``. Importing this imports no torch."""
 
 from __future__ import annotations
 
+from .building import package
 from .package import Package, PackageFile
 
-__all__ = ["Package", "PackageFile"]
+__all__ = ["Package", "PackageFile", "package"]

@@ -24,6 +24,7 @@ from sm_magics.errors import ArchiveError, PackagingError
 CHUNK = 1 << 20
 _STORED_MAX = 0xFFFF  # bytes in one stored block, RFC 1951 §3.2.4
 _WORTH_DEFLATING = 0.85  # fp32 weights come to about 0.93
+SCRIPT = "code/inference.py"
 _MODEL_SUFFIXES = (".pth", ".pt")  # what the container's default model_fn looks for
 
 
@@ -55,15 +56,21 @@ class Contents:
         SHA-256 of the archive's bytes, in hexadecimal.
     size
         The archive's size in bytes.
+    script
+        The text of ``code/inference.py``, empty if there is none.
     """
 
     sizes: dict[str, int]
     digest: str
     size: int
+    script: str = ""
 
 
-def write_archive(target: Path, members: Sequence[Member], report: Callable[[int, str], None] | None = None) -> str:
-    """Write the members into a ``.tar.gz`` and return the SHA-256 of its bytes.
+@contextmanager
+def new_archive(
+    target: Path, members: Sequence[Member], watch: Callable[[str, bytes], None] | None = None
+) -> Iterator[Contents]:
+    """Write the members into a ``.tar.gz``, read it back, and put it in its place when the block ends well.
 
     The same names and contents give the same bytes, whatever the files' owners, modes and times. Memory does not grow
     with the files.
@@ -71,29 +78,36 @@ def write_archive(target: Path, members: Sequence[Member], report: Callable[[int
     Parameters
     ----------
     target
-        The archive; replaced only once the new one is complete.
+        The archive.
     members
         What goes in, in this order.
-    report
-        Called with the number of bytes read since the last call and the name of the file.
+    watch
+        Called with each member's name and each piece of its data.
 
     Raises
     ------
     PackagingError
         If the archive cannot be written (permissions, full disk) or a member cannot be read.
+    ArchiveError
+        If its layout is not what SageMaker reads.
     """
     with replacing(target) as file:
         stream = _GzipWriter(file)
-        with tarfile.open(
-            fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK, copybufsize=CHUNK
-        ) as tar:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, copybufsize=CHUNK) as tar:  # type: ignore[call-overload]
             for member in members:
-                _add(tar, member, report)
+                _add(tar, member, watch)
         stream.close()
-    return stream.digest
+        file.flush()
+        contents = read_contents(Path(file.name))
+        if contents.digest != stream.digest or list(contents.sizes) != [member.name for member in members]:
+            raise ArchiveError(
+                f"What was read back from {target} is not what was written.", hint=f"!df -h {target.parent}"
+            )
+        check_layout(contents, target.name)
+        yield contents
 
 
-def _add(tar: tarfile.TarFile, member: Member, report: Callable[[int, str], None] | None) -> None:
+def _add(tar: tarfile.TarFile, member: Member, watch: Callable[[str, bytes], None] | None) -> None:
     try:
         file = member.path.open("rb")
     except OSError as error:
@@ -103,7 +117,7 @@ def _add(tar: tarfile.TarFile, member: Member, report: Callable[[int, str], None
     with file:
         entry = tarfile.TarInfo(member.name)  # owner, group and time are 0, the mode 0644
         entry.size = os.fstat(file.fileno()).st_size
-        tar.addfile(entry, _Counted(file, member.name, report) if report else file)
+        tar.addfile(entry, _Watched(file, member.name, watch) if watch else file)
 
 
 @contextmanager
@@ -123,7 +137,8 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise PackagingError(
-                f"There is no space left for {target}; what was there before is unchanged.", hint="!df -h ."
+                f"There is no space left for {target}; what was there before is unchanged.",
+                hint=f"!df -h {target.parent}   # then make room, or: --archive ON_ANOTHER_DISK/model.tar.gz",
             ) from error
         if error.filename is not None and str(error.filename) not in {str(partial), str(target)}:
             raise
@@ -134,15 +149,15 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-class _Counted:
-    """A file that reports how much was read from it."""
+class _Watched:
+    """A file whose data is shown to somebody else as it is read."""
 
-    def __init__(self, file: IO[bytes], name: str, report: Callable[[int, str], None]) -> None:
-        self._file, self._name, self._report = file, name, report
+    def __init__(self, file: IO[bytes], name: str, watch: Callable[[str, bytes], None]) -> None:
+        self._file, self._name, self._watch = file, name, watch
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
-        self._report(len(data), self._name)
+        self._watch(self._name, data)
         return data
 
 
@@ -209,6 +224,7 @@ def read_contents(path: Path) -> Contents:
         If it is not there or not a complete ``.tar.gz``, or holds anything but files and directories with safe names.
     """
     sizes: dict[str, int] = {}
+    script = ""
     try:
         with path.open("rb") as file:
             hashed = _Hashed(file)
@@ -217,13 +233,15 @@ def read_contents(path: Path) -> Contents:
                     _refuse_unsafe(path, entry)
                     if entry.isfile():
                         sizes[_normal(entry.name)] = entry.size
+                    if _normal(entry.name) == SCRIPT and (data := tar.extractfile(entry)):
+                        script = data.read(CHUNK).decode(errors="replace")
             while hashed.read(CHUNK):
                 pass
     except FileNotFoundError as error:
         raise ArchiveError(f"There is no archive {path}.", hint="%sm_package model") from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ArchiveError(f"{path} is not a complete .tar.gz: {error}.", hint="%sm_package model") from error
-    return Contents(sizes=sizes, digest=hashed.hash.hexdigest(), size=hashed.size)
+    return Contents(sizes=sizes, digest=hashed.hash.hexdigest(), size=hashed.size, script=script)
 
 
 class _Hashed:
@@ -248,40 +266,35 @@ def _refuse_unsafe(path: Path, entry: tarfile.TarInfo) -> None:
     if entry.name.startswith("/") or ".." in parts:
         raise ArchiveError(
             f"{path} holds {entry.name!r}, which would be written outside the model directory.",
-            hint="tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
+            hint="!tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
         )
     if not (entry.isfile() or entry.isdir()):
         kind = "a link" if entry.issym() or entry.islnk() else "a device"
         raise ArchiveError(
             f"{path} holds {entry.name!r}, which is {kind} and not a file.",
-            hint="tar -czhf model.tar.gz -C MODEL_DIRECTORY model.pth code",
+            hint="!tar -czhf model.tar.gz -C MODEL_DIRECTORY model.pth code",
         )
 
 
-def check_layout(path: Path, names: Sequence[str]) -> None:
+def check_layout(contents: Contents, archive: str) -> None:
     """Refuse a layout that SageMaker would unpack but the container would not find its way in.
 
-    Handlers belong into ``code/inference.py``; the model file, for the default ``model_fn``, to the top.
+    Handlers belong into ``code/inference.py``. The model file belongs to the top, where the default ``model_fn`` looks,
+    unless the script names another place.
 
     Raises
     ------
     ArchiveError
         If the inference script or the model file lies elsewhere, or neither is there.
     """
-    models = [name for name in names if name.endswith(_MODEL_SUFFIXES)]
-    scripts = [name for name in names if PurePosixPath(name).name == "inference.py"]
-    if scripts and "code/inference.py" not in scripts:
-        raise ArchiveError(
-            f"{path} holds {scripts[0]}, where the container does not look: it must be code/inference.py.",
-            hint="tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
-        )
-    if models and not any("/" not in name for name in models):
-        raise ArchiveError(
-            f"{path} holds the model as {models[0]}, where the container does not look: it must be at the top.",
-            hint="tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
-        )
-    if not scripts and not models:
-        raise ArchiveError(
-            f"{path} holds neither a model file nor code/inference.py.",
-            hint="tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
-        )
+    models = [name for name in contents.sizes if name.endswith(_MODEL_SUFFIXES)]
+    scripts = [name for name in contents.sizes if PurePosixPath(name).name == "inference.py"]
+    problem = ""
+    if scripts and SCRIPT not in scripts:
+        problem = f"holds {scripts[0]}, where the container does not look: it must be {SCRIPT}"
+    elif models and all("/" in name and PurePosixPath(name).name not in contents.script for name in models):
+        problem = f"holds the model as {models[0]}, where the container does not look: it must be at the top"
+    elif not scripts and not models:
+        problem = f"holds neither a model file nor {SCRIPT}"
+    if problem:
+        raise ArchiveError(f"{archive} {problem}.", hint="!tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code")

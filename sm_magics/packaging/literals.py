@@ -70,7 +70,7 @@ class Writer:
             (operator, "import operator", "operator"),
             (builtins, "", ""),
         ):
-            if name and getattr(home, name, None) is value:
+            if name and getattr(home, name, None) is value and self._namespace.get(prefix, home) is home:
                 self.imports.update({statement} - {""})
                 return f"{prefix}.{name}".lstrip(".")
         module, qualified = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
@@ -78,7 +78,8 @@ class Writer:
             raise Inexpressible("is a lambda or was made inside a function")
         root = qualified.partition(".")[0]
         if module == "__main__":
-            self.defined[root] = self._namespace.get(root, value)
+            # A class may have been defined again since; the model is made of the one it was made of.
+            self.defined[root] = value if root == qualified else self._namespace.get(root, value)
             return str(qualified)
         found: Any = sys.modules.get(module)
         for part in qualified.split("."):

@@ -56,7 +56,7 @@ class Package:
     saved_as
         ``"state_dict"``, ``"torchscript"`` or ``"module"``; empty if not known.
     source
-        What was packaged: the model's class, or the saved file.
+        What was packaged: the variable, the class where it has no name, or the saved file.
     notes
         Sentences on what the person should know.
     sample
@@ -88,7 +88,7 @@ class Package:
         """
         path = Path(path).expanduser().absolute()
         contents = read_contents(path)
-        check_layout(path, list(contents.sizes))
+        check_layout(contents, str(path))
         stem = path.name.removesuffix(".gz").removesuffix(".tar")
         return cls(
             name=stem if _NAME.fullmatch(stem) else "model",

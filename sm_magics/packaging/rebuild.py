@@ -71,7 +71,7 @@ def rebuild(model: nn.Module, namespace: Mapping[str, Any]) -> Rebuild:
     model
         The module in the notebook. It is not changed.
     namespace
-        The notebook's variables: a class of ``__main__`` is taken as it is defined there now.
+        The notebook's variables: names that they take are not used for anything else.
 
     Raises
     ------

@@ -1,0 +1,224 @@
+"""From a model and ``code/`` to a finished package, in an order that leaves everything as it was if a step fails.
+
+What the model is and how it is saved is decided first, then the code is written and checked, then the weights and the
+archive are written beside their places, and moved there when both are complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements
+from sm_magics.errors import InferenceScriptError, PackagingError
+from sm_magics.progress import Listener, Progress, ignore
+
+from .archive import SCRIPT, Member, new_archive, replacing
+from .fitting import Fit, Notebook, Save, fit
+from .members import code_members, included_members
+from .own_modules import enclosing_function
+from .package import Package, PackageFile, check_name
+from .subject import identify
+
+_NOBODY = Author()
+_CALLED = {"", "__init__", "__new__", "__init_subclass__", "forward", "build_model"}
+"""Where in ``sm_model.py`` an undefined name is sure to matter; the empty name is the file's own level."""
+
+Watch: TypeAlias = Callable[[str, bytes], None]
+
+
+def package(
+    model: Any,
+    *,
+    name: str = "model",
+    model_dir: str | Path = ".",
+    archive: str | Path | None = None,
+    save_as: str | None = None,
+    include: Sequence[str] = (),
+    sample: Any = None,
+    cells: Sequence[str] = (),
+    namespace: Mapping[str, Any] | None = None,
+    author: Author = _NOBODY,
+    force: bool = False,
+    listener: Listener = ignore,
+) -> Package:
+    """Save a model and pack it with its code into the ``model.tar.gz`` that SageMaker reads.
+
+    Where ``code/inference.py`` has no ``model_fn``, one is written, and for an ``nn.Module`` ``code/sm_model.py`` with
+    the source of its class. Where it has one, the model is saved as that one loads it.
+
+    Parameters
+    ----------
+    model
+        An ``nn.Module``, a ``torch.jit.ScriptModule``, a state_dict, or the path of a saved model.
+    name
+        What the model is called: up to 63 letters, digits and hyphens.
+    model_dir
+        The directory of ``code/``; ``model.pth`` and ``model.tar.gz`` go there too.
+    archive
+        Where to write the archive, if not there.
+    save_as
+        ``"state_dict"``, ``"torchscript"`` or ``"module"``; by default what the user's ``model_fn`` loads.
+    include
+        Further files below `model_dir`, as paths or glob patterns.
+    sample
+        An input that the model accepts; kept with the package, and used to trace the model if it must be.
+    cells
+        The sources of the notebook's cells executed so far, oldest first.
+    namespace
+        The notebook's variables; by default those of ``__main__``.
+    author
+        Who writes the generated code.
+    force
+        Replace files that are not ours, keeping a copy beside them.
+    listener
+        Is told how far saving and packing have come.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the value is no model, or one that cannot be saved.
+    InferenceScriptError
+        If ``code/`` does not fit the model: no way to load it, or handlers that the container would refuse.
+    FileConflictError
+        If a file is in the way that is not ours to replace.
+    PackagingError
+        If the name is not one for SageMaker, or the files cannot be written. What was there before is unchanged.
+    """
+    check_name(name)
+    if namespace is None:
+        namespace = vars(sys.modules["__main__"])
+        cells = cells or _script()
+    directory = Path(model_dir).expanduser().absolute()
+    target = Path(archive).expanduser().absolute() if archive else directory / "model.tar.gz"
+    subject = identify(model, namespace)
+    folder = CodeFolder(directory)
+    fitting = fit(subject, folder, notebook=Notebook(cells, namespace), save_as=save_as, sample=sample)
+    weights = subject.path or directory / fitting.file
+    _check_ownership(folder, [target, *([] if subject.path else [weights])], author, force=force)
+    extra = included_members(directory, include, beside={fitting.file, target.name})
+    _write_code(folder, fitting, author, force=force)
+    notes = [*fitting.notes, *_check_code(folder)]
+    with ExitStack() as stack:
+        unfinished = weights
+        if fitting.save:
+            file = stack.enter_context(replacing(weights))
+            notes += _save(fitting.save, fitting.file, file, listener)
+            unfinished = Path(file.name)
+        members = [Member(fitting.file, unfinished), *code_members(folder.path), *extra]
+        watch, digest = _packing(fitting.file, members, listener)
+        contents = stack.enter_context(new_archive(target, members, watch))
+        if fitting.save:
+            folder.claim(weights, author=author, digest=digest.hexdigest(), force=force)
+        folder.claim(target, author=author, digest=contents.digest, force=force)
+    about = {fitting.file: fitting.note, **_about_code(folder, fitting)}
+    return Package(
+        name=name,
+        path=target,
+        digest=contents.digest,
+        size=contents.size,
+        files=tuple(PackageFile(entry, size, about.get(entry, "")) for entry, size in contents.sizes.items()),
+        model_dir=directory,
+        python=platform.python_version(),
+        torch=_torch_version(),
+        saved_as=fitting.saved_as,
+        source=subject.source,
+        notes=tuple(dict.fromkeys(notes)),
+        sample=sample,
+    )
+
+
+def _script() -> list[str]:
+    """Return the text of the script that is being run, where there is no notebook."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    return [Path(path).read_text(encoding="utf-8")] if path and Path(path).is_file() else []
+
+
+def _torch_version() -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return str(torch.__version__)
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _check_ownership(folder: CodeFolder, paths: Sequence[Path], author: Author, *, force: bool) -> None:
+    for path in paths:
+        if not path.parent.is_dir() and path.parent != folder.model_dir:
+            raise PackagingError(f"There is no directory {path.parent}.", hint=f"!mkdir -p {path.parent}")
+        folder.check_may_replace(path, author=author, force=force)
+
+
+def _write_code(folder: CodeFolder, fitting: Fit, author: Author, *, force: bool) -> None:
+    for relative, text in fitting.files.items():
+        folder.write_file(relative, text, author=author, force=force)
+    for section, text in fitting.sections.items():
+        folder.write_section(text, name=section, author=author, force=force)
+    ensure_requirements(folder, author=author)
+
+
+def _check_code(folder: CodeFolder) -> list[str]:
+    """Refuse code that would fail in the container; return what only may as notes.
+
+    Methods of the model that the endpoint does not call, such as one that trains, may use names that stayed behind.
+    """
+    found = folder.check()
+    errors = [finding for finding in found if finding.severity == "error" and not _is_never_called(folder, finding)]
+    if errors:
+        lines = "\n".join(f"  {item.path}:{item.line}: {item.code} {item.message}" for item in errors)
+        raise InferenceScriptError(f"The container would refuse what is in code/:\n{lines}", hint=errors[0].fix)
+    return [f"{finding.path}:{finding.line}: {finding.message}" for finding in found]
+
+
+def _is_never_called(folder: CodeFolder, finding: Finding) -> bool:
+    if finding.code != "SM111" or finding.path != "code/sm_model.py":
+        return False
+    return enclosing_function((folder.path / "sm_model.py").read_text(encoding="utf-8"), finding.line) not in _CALLED
+
+
+def _save(save: Save, name: str, file: BinaryIO, listener: Listener) -> list[str]:
+    listener(Progress("Save", note=name))
+    notes = save(file, lambda done, total: listener(Progress("Save", done, total, name)))
+    file.flush()
+    return notes
+
+
+def _packing(model_file: str, members: Sequence[Member], listener: Listener) -> tuple[Watch, hashlib._Hash]:
+    """Return what watches the archive being written, and the digest of the model file that it computes meanwhile."""
+    digest = hashlib.sha256()
+    total = sum(member.path.stat().st_size for member in members)
+    done = 0
+
+    def watch(name: str, data: bytes) -> None:
+        nonlocal done
+        done += len(data)
+        if name == model_file:
+            digest.update(data)
+        listener(Progress("Pack", done, total, name))
+
+    return watch, digest
+
+
+def _about_code(folder: CodeFolder, fitting: Fit) -> dict[str, str]:
+    """Return a few words on the files in ``code/``, by their name in the archive."""
+    script = folder.read_script()
+    written = [section for section in script.sections if section.name not in fitting.sections] if script else []
+    cells = f"{len(written)} cell{'s' if len(written) != 1 else ''}" if written else ""
+    model_fn = "model_fn written for you" if "model_fn" in fitting.sections else ""
+    requirements = (folder.path / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [line for line in requirements if line.strip() and not line.lstrip().startswith("#")]
+    return {
+        SCRIPT: ", ".join(filter(None, [cells, model_fn])) or "the container's own handlers",
+        "code/sm_model.py": ", ".join(fitting.names),
+        "code/requirements.txt": f"{len(wanted)} requirement{'s' if len(wanted) != 1 else ''}"
+        if wanted
+        else "nothing beyond the image",
+    }

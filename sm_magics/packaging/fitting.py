@@ -1,0 +1,198 @@
+"""How a model is to be saved so that ``code/inference.py`` loads it, and what is written where it does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import IO, Any, TypeAlias
+
+from sm_magics.authoring import CodeFolder, LoadedBy, Script, code_expectations
+from sm_magics.errors import InferenceScriptError, PackagingError, UnsupportedModelError
+
+from .archive import SCRIPT
+from .subject import Subject
+
+FORMATS = ("state_dict", "torchscript", "module")
+_POSSIBLE = {"module": FORMATS, "torchscript": ("torchscript", "state_dict"), "state_dict": ("state_dict",)}
+_USUAL = {"module": "state_dict", "torchscript": "torchscript", "state_dict": "state_dict"}
+_WORDS = {"module": "a pickled module", "torchscript": "TorchScript", "state_dict": "a state_dict"}
+_NO_HANDLERS = '"""Handlers that are not defined here are the container\'s own."""\n'
+_OWN_MODEL_FN = """\
+%%sm_inference
+import os, torch
+
+def model_fn(model_dir):
+    model = Net()
+    model.load_state_dict(torch.load(os.path.join(model_dir, "model.pth"), map_location="cpu"))
+    return model.eval()"""
+
+Report: TypeAlias = Callable[[int, int], None]
+Save: TypeAlias = Callable[[IO[bytes], Report], list[str]]
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """Where the model comes from: the sources of the cells executed so far, oldest first, and the variables."""
+
+    cells: Sequence[str]
+    namespace: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How one model goes with one ``code/`` folder.
+
+    Attributes
+    ----------
+    saved_as
+        One of `FORMATS`.
+    file
+        The model file's name in the archive.
+    note
+        A few words on the model file.
+    save
+        Writes the model into a file, telling how many bytes of how many are done, and returns notes; None for a model
+        that is saved already.
+    files
+        What is written below ``code/``, by relative path.
+    sections
+        What is written into ``inference.py``, by section.
+    names
+        The notebook's classes and functions in ``sm_model.py``.
+    notes
+        Sentences on what the person should know.
+    """
+
+    saved_as: str
+    file: str
+    note: str
+    save: Save | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    sections: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def fit(
+    subject: Subject,
+    folder: CodeFolder,
+    *,
+    notebook: Notebook,
+    save_as: str | None,
+    sample: Any,
+) -> Fit:
+    """Decide how a model is saved and which code is written. Changes nothing.
+
+    Raises
+    ------
+    InferenceScriptError
+        If nothing loads the model: a state_dict without a ``model_fn``, a module that no code builds again.
+    UnsupportedModelError
+        If the model cannot be saved in that way.
+    """
+    from .generated import is_generated, model_fn, uses_sm_model
+
+    script = folder.read_script()
+    own = _own_model_fn(script)
+    saved_as = _format(subject, own, save_as)
+    file = (own.filename if own else None) or "model.pth"
+    if own is not None:
+        fitting = Fit(saved_as, file, saved_as, notes=_differing(own, saved_as))
+        complete = subject.kind == "module" and saved_as == "state_dict" and uses_sm_model(script)
+        fitting = _with_code(subject, fitting, notebook) if complete else fitting
+        return _with_saving(subject, fitting, sample, complete=complete)
+    if saved_as == "state_dict" and subject.kind != "module":
+        where = "has no model_fn" if script else "is missing"
+        raise InferenceScriptError(
+            f"A state_dict holds weights but no code, and {folder.model_dir / SCRIPT} {where}: nothing would load it.",
+            hint=_OWN_MODEL_FN,
+        )
+    fitting = Fit(saved_as, file, saved_as)
+    if saved_as == "state_dict":
+        fitting = _with_code(subject, fitting, notebook)
+    elif saved_as == "module":
+        fitting = _with_importable_classes(subject, fitting)
+    if saved_as != "torchscript" or is_generated(script):
+        fitting = replace(fitting, sections={"model_fn": model_fn(saved_as, file)})
+    elif script is None:
+        fitting = replace(fitting, sections={"handlers": _NO_HANDLERS})
+    return _with_saving(subject, fitting, sample, complete=saved_as == "state_dict")
+
+
+def _own_model_fn(script: Script | None) -> LoadedBy | None:
+    """Return what the user's own ``model_fn`` loads; None if there is none, or the one that was generated."""
+    from .generated import is_generated
+
+    if script is None or is_generated(script) or "model_fn" not in script.defined():
+        return None
+    return code_expectations(script.render()) or LoadedBy("unknown", None)
+
+
+def _format(subject: Subject, own: LoadedBy | None, save_as: str | None) -> str:
+    if save_as is not None and save_as not in FORMATS:
+        raise PackagingError(f"There is no way to save a model as {save_as!r}.", hint=f"--save-as {FORMATS[0]}")
+    usual = subject.kind if subject.path else _USUAL[subject.kind]
+    wanted = save_as or (own.format if own and own.format in FORMATS else usual)
+    if wanted not in ((subject.kind,) if subject.path else _POSSIBLE[subject.kind]):
+        is_what = "TorchScript" if subject.kind == "torchscript" else _WORDS[subject.kind]
+        reason = "" if save_as else " (which is what model_fn loads)"
+        raise UnsupportedModelError(
+            f"{subject.source} is {is_what} and cannot be saved as {_WORDS[wanted]}{reason}.", hint=f"--save-as {usual}"
+        )
+    return wanted
+
+
+def _differing(own: LoadedBy, saved_as: str) -> tuple[str, ...]:
+    if own.format not in FORMATS or own.format == saved_as:
+        return ()
+    return (f"model_fn loads {_WORDS[own.format]}, but the model is saved as {_WORDS[saved_as]}.",)
+
+
+def _with_code(subject: Subject, fitting: Fit, notebook: Notebook) -> Fit:
+    """Add ``sm_model.py`` and the user's own modules that it imports."""
+    from .generated import model_code
+
+    code = model_code(subject.model, notebook.cells, notebook.namespace)
+    files = {relative: path.read_text(encoding="utf-8") for relative, path in code.files.items()}
+    notes = (*fitting.notes, *code.notes)
+    return replace(fitting, files={**files, "sm_model.py": code.source}, names=code.names, notes=notes)
+
+
+def _with_importable_classes(subject: Subject, fitting: Fit) -> Fit:
+    """Add the user's own modules whose classes a pickled module refers to."""
+    from .own_modules import own_files
+
+    homes: set[str] = set()
+    if subject.model is not None:
+        homes = {type(module).__module__ for module in subject.model.modules()}
+        notebook = [
+            type(module).__name__ for module in subject.model.modules() if type(module).__module__ == "__main__"
+        ]
+        if notebook:
+            raise InferenceScriptError(
+                f"Pickled, the model refers to the class {notebook[0]}, which exists only in this notebook.",
+                hint=f"%sm_package {subject.source} --save-as state_dict",
+            )
+    files = {relative: path.read_text(encoding="utf-8") for relative, path in own_files(homes).items()}
+    note = "A pickled module loads only where its classes can be imported as they were: prefer a state_dict."
+    return replace(fitting, files=files, notes=(*fitting.notes, note))
+
+
+def _with_saving(subject: Subject, fitting: Fit, sample: Any, *, complete: bool) -> Fit:
+    """Add what writes the model file."""
+    if subject.path is not None:
+        return replace(fitting, note=f"{fitting.saved_as}, from {subject.path.name}")
+    from . import artifact
+
+    model = subject.model
+    if getattr(model, "training", False) and subject.kind == "module":
+        note = "The model is in training mode here; the endpoint runs it in evaluation mode."
+        fitting = replace(fitting, notes=(*fitting.notes, note))
+    if fitting.saved_as == "state_dict":
+        state = artifact.state_of(model, complete=complete)
+        count = artifact.count_tensors(state)
+        words = f"state_dict, {count} tensor{'s' if count != 1 else ''}"
+        return replace(fitting, note=words, save=lambda file, report: artifact.save_state(state, file, report))
+    if fitting.saved_as == "module":
+        return replace(fitting, save=lambda file, _report: artifact.save_module(model, file))
+    return replace(fitting, save=lambda file, _report: artifact.save_torchscript(model, file, sample))

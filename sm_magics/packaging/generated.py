@@ -1,0 +1,172 @@
+"""The code that is written for a model: ``sm_model.py``, which builds it again, and a ``model_fn`` that loads it.
+
+``sm_model.py`` is the slice of the notebook that ``build_model()`` needs, as if that had been the notebook's last cell.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sm_magics.authoring import slice_of
+from sm_magics.authoring.script import Script
+from sm_magics.errors import InferenceScriptError
+
+from .own_modules import imported_by, is_own, own_files
+from .rebuild import rebuild
+
+MARK = "# Written by %sm_package"
+"""How a section begins that is ours to write again."""
+
+_STATE_DICT = '''\
+{mark}: what sm_model.py builds, with the weights in {file}.
+import os
+
+import torch
+
+from sm_model import build_model
+
+
+def model_fn(model_dir):
+    """Return the trained model, ready to predict."""
+    model = build_model()
+    weights = torch.load(os.path.join(model_dir, "{file}"), map_location="cpu", weights_only=True)
+    model.load_state_dict(weights, strict=True)
+    return model.eval()
+'''
+_MODULE = '''\
+{mark}: {file} is the pickled model, whose class must be importable.
+import os
+
+import torch
+
+
+def model_fn(model_dir):
+    """Return the trained model, ready to predict."""
+    return torch.load(os.path.join(model_dir, "{file}"), map_location="cpu", weights_only=False).eval()
+'''
+_TORCHSCRIPT = '''\
+{mark}: {file} is TorchScript, which needs no class.
+import os
+
+import torch
+
+
+def model_fn(model_dir):
+    """Return the trained model, ready to predict."""
+    return torch.jit.load(os.path.join(model_dir, "{file}"), map_location="cpu").eval()
+'''
+_MODEL_FN = {"state_dict": _STATE_DICT, "module": _MODULE, "torchscript": _TORCHSCRIPT}
+
+_IN_THE_IMAGE = {"torch", "numpy", "sm_model"}
+
+
+@dataclass(frozen=True)
+class ModelCode:
+    """``sm_model.py`` and what goes beside it.
+
+    Attributes
+    ----------
+    source
+        The file's text.
+    names
+        The classes and functions of the notebook in it.
+    files
+        The user's own modules that it imports, by their path below ``code/``.
+    notes
+        Sentences on what the person should know.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def model_fn(saved_as: str, file: str) -> str:
+    """Return the section of ``inference.py`` that loads a model file."""
+    return _MODEL_FN[saved_as].replace("{mark}", MARK).replace("{file}", file)
+
+
+def is_generated(script: Script | None) -> bool:
+    """Return whether the script's ``model_fn`` is one that was written here."""
+    section = script.section("model_fn") if script else None
+    return section is not None and section.source.startswith(MARK)
+
+
+def model_code(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, Any]) -> ModelCode:
+    """Return the code that builds a module again, with the classes that it needs.
+
+    Parameters
+    ----------
+    model
+        The module. It is not changed.
+    cells
+        The sources of the notebook's cells executed so far, oldest first.
+    namespace
+        The notebook's variables.
+
+    Raises
+    ------
+    InferenceScriptError
+        If the module cannot be built again from code, or the source of a class is not to be had.
+    """
+    made = rebuild(model, namespace)
+    cell = "\n".join([*made.imports, "", made.code])
+    scope: dict[str, Any] = {"__name__": "__main__", **made.defined}
+    exec(compile(cell, "sm_model.py", "exec"), scope)  # noqa: S102 - written by rebuild, which ran it already
+    found = slice_of(
+        scope["build_model"],
+        cells=[*cells, cell],
+        namespace={**namespace, **{name: value for name, value in scope.items() if not name.startswith("__")}},
+    )
+    lost = [name for name in made.defined if name not in found.names]
+    if lost or "build_model" not in found.names:
+        raise InferenceScriptError(
+            f"The source of {lost[0] if lost else type(model).__name__} is not to be found in the notebook's cells.",
+            hint=f"%%sm_code nets.py\nclass {type(model).__name__}(nn.Module): ...  # then: from nets import it",
+        )
+    names = tuple(name for name in found.names if name not in {"build_model", "_bare"})
+    header = '"""The model as the notebook defines it, and how it is built again without its weights."""\n'
+    source = f"{header}\n{found.source}"
+    files = own_files([*found.modules, *imported_by(source)])
+    notes = [*_redefined(made.defined, namespace), *_requirements(source, files)]
+    return ModelCode(source, names, files, tuple(notes))
+
+
+def _redefined(defined: Mapping[str, object], namespace: Mapping[str, Any]) -> list[str]:
+    again = [name for name, value in defined.items() if namespace.get(name, value) is not value]
+    return [f"{name} has been defined again since this model was made; the model keeps its own." for name in again]
+
+
+def _requirements(source: str, files: Mapping[str, Path]) -> list[str]:
+    """Return notes on imports that the container may not have."""
+    everything = [source, *(path.read_text(encoding="utf-8") for path in files.values())]
+    imported = {name for text in everything for name in imported_by(text)} - _IN_THE_IMAGE
+    foreign = sorted(name for name in imported if name not in sys.stdlib_module_names and not is_own(name))
+    if not foreign:
+        return []
+    homes = importlib.metadata.packages_distributions()
+    return [
+        f"The model's code imports {name}: {_pinned(homes[name][0])} belongs into code/requirements.txt."
+        for name in foreign
+        if name in homes
+    ]
+
+
+def _pinned(distribution: str) -> str:
+    version = importlib.metadata.version(distribution).partition("+")[0]
+    return f"{distribution}=={version}"
+
+
+def uses_sm_model(script: Script | None) -> bool:
+    """Return whether the script imports ``sm_model`` itself."""
+    text = script.render() if script else ""
+    return bool(re.search(r"^\s*(?:from sm_model import|import sm_model)\b", text, re.MULTILINE))
