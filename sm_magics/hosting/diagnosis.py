@@ -12,7 +12,8 @@ _CONNECTORS = (
     "During handling of the above exception, another exception occurred:",
     "The above exception was the direct cause of the following exception:",
 )
-_FRAME = re.compile(r'\s+File "(?P<path>[^"]+)", line (?P<line>\d+), in (?P<function>.+)')
+# Of a file that does not parse the place has no function.
+_FRAME = re.compile(r'\s+File "(?P<path>[^"]+)", line (?P<line>\d+)(, in (?P<function>.+))?$')
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Diagnosis:
     @property
     def where(self) -> str:
         """The user's own line, as words: ``model_fn, code/inference.py line 12``. Empty if it is not known."""
-        return f"{self.function}, {self.path} line {self.line}" if self.path else ""
+        if not self.path:
+            return ""
+        return f"{self.function}, {self.path} line {self.line}" if self.function else f"{self.path} line {self.line}"
 
     @property
     def summary(self) -> str:
@@ -52,11 +55,8 @@ def read(text: str | Sequence[str]) -> Diagnosis | None:
     traceback = _last_traceback(lines)
     if not traceback:
         return None
-    exception = next((line for line in traceback if _ends(line)), traceback[-1])
-    for index in range(len(traceback) - 1, -1, -1):  # of chained exceptions the last one is what was raised
-        if _ends(traceback[index]):
-            exception = traceback[index].strip()
-            break
+    # Of chained exceptions the last one is what was raised.
+    exception = next((line.strip() for line in reversed(traceback) if _ends(line)), traceback[-1])
     frames = [
         (index, match) for index, line in enumerate(traceback) if (match := _FRAME.match(line)) and _own(match["path"])
     ]
@@ -68,7 +68,7 @@ def read(text: str | Sequence[str]) -> Diagnosis | None:
     return Diagnosis(
         exception,
         "\n".join(shown),
-        function=innermost["function"],
+        function=innermost["function"] or "",
         path=_own(innermost["path"]),
         line=int(innermost["line"]),
     )
