@@ -25,11 +25,10 @@ class Worker(asyncio.Protocol):
         Called when no answer can come any more: the worker has ended, or is about to.
     """
 
-    def __init__(self, parent: WarmParent, forked: Forked, log: Callable[[str], None]) -> None:
+    def __init__(self, forked: Forked, log: Callable[[str], None]) -> None:
         self.on_answer: Callable[[Answer], None] = lambda _answer: None
         self.on_lost: Callable[[], None] = lambda: None
         self.pid = forked.pid
-        self._parent = parent
         self._forked = forked
         self._log = _Log(forked.log, log)
         self._loaded: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -51,7 +50,7 @@ class Worker(asyncio.Protocol):
             If it could not be forked.
         """
         forked = await parent.fork(assignment)
-        self = cls(parent, forked, log)
+        self = cls(forked, log)
         try:
             loop = asyncio.get_running_loop()
             await loop.create_unix_connection(lambda: self, sock=forked.connection)
@@ -73,7 +72,7 @@ class Worker(asyncio.Protocol):
 
     def kill(self) -> None:
         """End the process. `on_lost` follows."""
-        self._parent.kill(self.pid)
+        self._forked.kill()
 
     async def close(self) -> int:
         """End the process if it has not ended; return its exit status once it has, and its log is read."""

@@ -94,6 +94,8 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_size = 0
+        self._in_head = False
+        self._rest_of_upgrade = False  # the parser sees the body of a request whose head it has left
         self._body: list[bytes] = []
         self._body_size = 0
         self._refusal: Answer | None = None
@@ -133,17 +135,34 @@ class Connection(asyncio.Protocol):
             return
         if self._between:
             data = self._take_method(data)
-            if not data:
-                return
+        if data:
+            self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        was_in_head = self._in_head
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._ended = True  # the request itself is complete: it is answered, without the upgrade
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._bad_request()
             return
-        if not self._between and self._refusal is None and self._head_size > _LONGEST_LINE + _LONGEST_HEAD:
-            self._bad_request()
+        if was_in_head and self._in_head:  # a header without an end
+            self._head_size += len(data)
+            if self._head_size > _LONGEST_LINE + _LONGEST_HEAD:
+                self._bad_request()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on with HTTP/1.1. llhttp believes that another protocol begins behind the headers."""
+        self._parser = httptools.HttpRequestParser(self)
+        if not self._between:
+            coding, length = self._header(b"transfer-encoding"), self._header(b"content-length")
+            body = b"Transfer-Encoding: " + coding if coding else b"Content-Length: " + length
+            self._rest_of_upgrade = True
+            rest = b"POST / HTTP/1.1\r\n" + body + b"\r\n\r\n" + rest
+            self._feed(rest)
+        elif rest:
+            self.data_received(rest)
 
     def _take_method(self, data: bytes) -> bytes:
         """Return the data with ``POST`` for a method, empty if the method is not complete yet."""
@@ -163,7 +182,10 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin a request."""
+        if self._rest_of_upgrade:
+            return
         self._between = False
+        self._in_head = True
         self._url = b""
         self._headers = []
         self._head_size = 0
@@ -173,16 +195,23 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
+        if self._rest_of_upgrade:
+            return
         self._url += url
         self._head_size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
+        if self._rest_of_upgrade:
+            return
         self._headers.append((name, value.strip()))
         self._head_size += len(name) + len(value) + 4
 
     def on_headers_complete(self) -> None:
         """Decide whether the body is wanted."""
+        if self._rest_of_upgrade:
+            return
+        self._in_head = False
         if self._method is None:  # pipelined behind another request
             self._method = self._parser.get_method()
         if len(self._url) > _LONGEST_LINE or self._head_size - len(self._url) > _LONGEST_HEAD:
@@ -204,6 +233,9 @@ class Connection(asyncio.Protocol):
         self._between = True
         self._received(self._refusal or Answer.empty(417), keep_alive=False)
 
+    def _has_body(self) -> bool:
+        return self._header(b"content-length") not in {b"", b"0"} or bool(self._header(b"transfer-encoding"))
+
     def _header(self, wanted: bytes) -> bytes:
         return next((value for name, value in reversed(self._headers) if name.lower() == wanted), b"")
 
@@ -221,6 +253,9 @@ class Connection(asyncio.Protocol):
         """Hand the request on."""
         if self._ended:
             return
+        if self._parser.should_upgrade() and self._has_body():
+            return  # not complete: the parser has skipped the body
+        self._rest_of_upgrade = False
         method = (self._method or b"").decode("ascii")
         self._between, self._method = True, None
         if self._refusal is not None:

@@ -119,7 +119,7 @@ def _answer(processor: RequestProcessor, content: bytes, request_id: str) -> Ans
     reason = processor.get_response_status_phrase() or ""
     if not (_FIRST_FINAL_STATUS <= status <= _LAST_STATUS):
         raise ValueError(f"set_response_status: {status!r} is not the status of an answer.")
-    if _FORBIDDEN_IN_VALUES.search(reason):
+    if "\r" in reason or "\n" in reason:
         raise ValueError(f"set_response_status: {reason!r} does not fit on one line.")
     # Names differ in case only by who set them: "content-type" is the toolkit's, and a handler's own wins.
     chosen: dict[str, tuple[str, str]] = {}
