@@ -74,6 +74,20 @@ def keep_copy(path: Path) -> Path:
         return copy
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it, if it is not there.
+
+    Raises
+    ------
+    AuthoringError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def cannot_write(path: Path, error: OSError) -> AuthoringError:
     """Return our error for one of the operating system's, with what to do about it."""
     match error.errno:

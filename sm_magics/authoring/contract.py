@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -38,8 +39,9 @@ _LOADING = {"model_fn", "pre_model_fn", "model_warmup_fn"}
 # Decorators that keep the signature that inspect.signature sees.
 _TRANSPARENT = {"no_grad", "inference_mode", "enable_grad", "cache", "lru_cache", "wraps"}
 
-# How near by difflib's measure: predict_func and modelfn are, model and fit are not.
-_NEARLY = 0.8
+# How near by difflib's measure: modelfn and predict_func are, transform, predict and model are not.
+_NEARLY = 0.86
+_FUNCTION = re.compile(r"_?(?:function|func|fun)$")
 
 
 def check_contract(source: str) -> list[Finding]:
@@ -98,7 +100,9 @@ def _check_handler(handler: str, value: _Value, values: dict[str, list[_Value]])
     arguments = ", ".join(ARGUMENTS[handler])
     fix = f"def {handler}({arguments}): or, with the request's context, def {handler}({arguments}, context):"
     function = _resolved(value, values)
-    if isinstance(function, ast.Constant) and not (function.value is None and handler not in _LOADING):
+    if isinstance(function, ast.Constant):
+        if _means_none(handler, function.value):
+            return
         yield Finding(
             "SM106",
             "error",
@@ -141,6 +145,13 @@ def _check_handler(handler: str, value: _Value, values: dict[str, list[_Value]])
             fix,
             line=line,
         )
+
+
+def _means_none(handler: str, value: object) -> bool:
+    """Return whether the toolkit takes the handler for missing: it asks that in three ways."""
+    if handler == "model_fn":
+        return False
+    return value is None if handler in _LOADING else not value
 
 
 def _count(arguments: int) -> str:
@@ -239,7 +250,8 @@ def _check_spelling(tree: ast.Module) -> Iterator[Finding]:
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name in HANDLERS or node.name in used:
             continue
-        near = difflib.get_close_matches(node.name.lower().strip("_"), HANDLERS, n=1, cutoff=_NEARLY)
+        name = _FUNCTION.sub("_fn", node.name.lower().strip("_"))
+        near = difflib.get_close_matches(name, HANDLERS, n=1, cutoff=_NEARLY)
         # A function that stands in for a handler that is there too is somebody's helper.
         if near and near[0] not in present and near[0] not in imports(tree):
             yield Finding(

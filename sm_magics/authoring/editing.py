@@ -14,12 +14,15 @@ from .source import Offsets, parse
 # Between two statements on one logical line: a semicolon, and perhaps a continued line.
 _JOINED = re.compile(r"[ \t\f]*;(?:[ \t\f]|\\(?:\r\n|\r|\n))*")
 
+_EQUALS = re.compile(r"[ \t]*=[ \t]*")
+
 
 def without(text: str, names: Collection[str]) -> str:
     """Return ``text`` without the top-level statements that bind ``names``.
 
-    With a statement go its decorators and the comment lines directly above it. From an import only the names in
-    question go. Text that does not parse is returned as it is: nothing is known about what it binds.
+    With a statement go its decorators and the comment lines directly above it. Of an import only the names in question
+    go, of ``a = b = 1`` only the target. Text that does not parse is returned as it is: nothing is known about what it
+    binds.
 
     Raises
     ------
@@ -40,6 +43,8 @@ def without(text: str, names: Collection[str]) -> str:
             whole.add(binding.node)
         elif isinstance(binding.node, ast.Import | ast.ImportFrom):
             spans += _alias_spans(binding.node, gone, offsets)
+        elif isinstance(binding.node, ast.Assign) and (targets := _target_spans(text, binding.node, gone, offsets)):
+            spans += targets
         else:
             raise _indivisible(text, binding, gone, offsets)
     for run in _logical_lines(text, tree.body, offsets):
@@ -123,4 +128,16 @@ def _alias_spans(node: ast.Import | ast.ImportFrom, gone: frozenset[str], offset
             spans.append((offsets.start(alias), offsets.start(node.names[index + 1])))
         else:
             spans.append((offsets.end(node.names[index - 1]), offsets.end(alias)))
+    return spans
+
+
+def _target_spans(text: str, node: ast.Assign, gone: frozenset[str], offsets: Offsets) -> list[tuple[int, int]] | None:
+    """Return the spans of the targets in ``a = b = value`` that go, or None where it is more than plain names."""
+    spans = []
+    for target in node.targets:
+        equals = _EQUALS.match(text, offsets.end(target))
+        if not isinstance(target, ast.Name) or equals is None:
+            return None
+        if target.id in gone:
+            spans.append((offsets.start(target), equals.end()))
     return spans

@@ -16,19 +16,18 @@ from pathlib import Path, PurePosixPath
 
 from sm_magics.errors import AuthoringError, FileConflictError
 
-from .atomic import cannot_write, keep_copy, write_atomically
+from .atomic import keep_copy, make_directory, write_atomically
 from .bindings import definitions
 from .checks import check_layout, check_module
 from .contract import HANDLERS, check_contract
 from .findings import Finding, not_silenced
-from .ownership import alone, check_notebook, digest_of, edited, notebook_name, read_text, stranger
-from .record import Author, FileRecord, Record, SectionRecord
-from .script import PREAMBLE, Merge, Script, derived_name, locate
+from .ownership import Claims, alone, check_notebook, edited, notebook_name, read_text, stranger
+from .percent import locate
+from .record import NOBODY, Author, FileRecord, Record, SectionRecord
+from .script import PREAMBLE, Merge, Script, derived_name
 from .source import parse_cell
 
 __all__ = ["Author", "CodeFolder", "Written"]
-
-_NOBODY = Author()
 
 SCRIPT = "code/inference.py"
 """The script, relative to the model directory."""
@@ -88,10 +87,10 @@ class CodeFolder:
     def __init__(self, model_dir: Path) -> None:
         self.model_dir = Path(model_dir)
         self.path = self.model_dir / "code"
-        self._digests: dict[tuple[object, ...], str] = {}
+        self._claims = Claims(self.model_dir)
 
     def write_section(
-        self, source: str, *, name: str | None = None, author: Author = _NOBODY, force: bool = False
+        self, source: str, *, name: str | None = None, author: Author = NOBODY, force: bool = False
     ) -> Written:
         """Write a cell into ``code/inference.py``.
 
@@ -118,7 +117,7 @@ class CodeFolder:
             If the cell is empty, or the file cannot be written. In every case the file is as it was.
         """
         tree = parse_cell(source)
-        self._make(self.path)
+        make_directory(self.path)
         path = self.model_dir / SCRIPT
         self._check_inside(path)
         with alone(self.model_dir):
@@ -151,7 +150,7 @@ class CodeFolder:
             copy=copy,
         )
 
-    def write_file(self, relative: str, text: str, *, author: Author = _NOBODY, force: bool = False) -> Written:
+    def write_file(self, relative: str, text: str, *, author: Author = NOBODY, force: bool = False) -> Written:
         """Write a file under ``code/``, byte for byte.
 
         Parameters
@@ -179,12 +178,12 @@ class CodeFolder:
         except UnicodeEncodeError as error:
             raise AuthoringError(f"The text for code/{inside} is not valid Unicode: {error.reason}.") from error
         _check_encoding(data, inside)
-        self._make(self.path)
+        make_directory(self.path)
         path = self.path / inside
         self._check_inside(path)
         digest = sha256(data).hexdigest()
         before = path.read_bytes() if path.is_file() else None
-        copy = self.claim(path, author=author, digest=digest, force=force, new_text=text)
+        copy = self._claims.claim(path, author=author, digest=digest, force=force, new_text=text)
         if before != data:
             write_atomically(path, data)
         return Written(
@@ -196,85 +195,16 @@ class CodeFolder:
             copy=copy,
         )
 
-    def check_may_replace(
-        self, path: Path, *, author: Author = _NOBODY, force: bool = False, digest: str = "", new_text: str = ""
-    ) -> Path | None:
-        """Refuse to replace a file that is not ours, and with ``force`` keep a copy of it.
+    def check_may_replace(self, path: Path, *, author: Author = NOBODY, force: bool = False) -> Path | None:
+        """Refuse to replace a file that is not ours: see `Claims.check_may_replace`.
 
         For the files that packaging writes (``model.pth``, ``model.tar.gz``), before the work of making them begins.
-
-        Parameters
-        ----------
-        path
-            The file, in the model directory or elsewhere. One that is not there, or is empty, may always be replaced.
-        author, force
-            As for `write_section`.
-        digest
-            The content it is to have, if known: a file that already has it is in nobody's way.
-        new_text
-            The text it is to have, for the difference that a conflict shows.
-
-        Returns
-        -------
-        Path or None
-            Where the copy lies, if there had to be one.
-
-        Raises
-        ------
-        FileConflictError
-            If sm_magics did not write the file, another notebook does, or it has changed since.
-        AuthoringError
-            If the path is a directory, or no copy can be kept.
         """
-        try:
-            if not path.exists() or (path.is_file() and path.stat().st_size == 0):
-                return None
-            there = self._digest(path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        entry = Record.read(self.model_dir).files.get(self._key(path))
-        try:
-            if entry is not None:
-                check_notebook(path, entry, notebook_name(author, self.model_dir))
-            if there == digest:
-                return None
-            if entry is None:
-                raise stranger(path)
-            if there not in entry.digests:
-                raise _changed(path, new_text)
-        except FileConflictError:
-            if not force:
-                raise
-            return keep_copy(path)
-        return None
+        return self._claims.check_may_replace(path, author=author, force=force)
 
-    def claim(
-        self, path: Path, *, author: Author = _NOBODY, digest: str, force: bool = False, new_text: str = ""
-    ) -> Path | None:
-        """Record that a file is ours once it has this content. Call it just before the file is put in its place.
-
-        The content that was there before stays ours too, so it does not matter whether replacing it succeeds.
-
-        Parameters
-        ----------
-        path
-            The file; it must be replaced as a whole, never written into, since a copy kept beside it may be a link.
-        digest
-            SHA-256 of the new content, in hexadecimal.
-        author, force, new_text
-            As for `check_may_replace`, which this calls first; returned and raised is the same.
-        """
-        copy = self.check_may_replace(path, author=author, force=force, digest=digest, new_text=new_text)
-        self._make(self.model_dir)
-        with alone(self.model_dir):
-            record = Record.read(self.model_dir)
-            key = self._key(path)
-            entry = record.files.get(key, FileRecord())
-            digests = tuple(dict.fromkeys([*entry.digests[-1:], digest]))
-            notebook = notebook_name(author, self.model_dir) or entry.notebook
-            record.files[key] = FileRecord(notebook=notebook, digests=digests)
-            record.write(self.model_dir)
-        return copy
+    def claim(self, path: Path, *, author: Author = NOBODY, digest: str, force: bool = False) -> Path | None:
+        """Record that a file is ours once it has the content of this SHA-256: see `Claims.claim`."""
+        return self._claims.claim(path, author=author, digest=digest, force=force)
 
     def read_script(self) -> Script | None:
         """Return ``code/inference.py``, or None if it is not there.
@@ -344,29 +274,10 @@ class CodeFolder:
         record.files[SCRIPT] = replace(settled, notebook=notebook)
         record.write(self.model_dir)
 
-    def _digest(self, path: Path) -> str:
-        """Return a file's SHA-256, computed once as long as the file stays what it is."""
-        status = path.stat()
-        key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if key not in self._digests:
-            self._digests[key] = digest_of(path)
-        return self._digests[key]
-
-    def _key(self, path: Path) -> str:
-        real, base = os.path.realpath(path), os.path.realpath(self.model_dir)
-        inside = os.path.relpath(real, base)
-        return real if inside.startswith("..") else Path(inside).as_posix()
-
     def _check_inside(self, path: Path) -> None:
         """Refuse a path that a symbolic link leads out of ``code/``."""
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)):
             raise AuthoringError(f"{path} leads out of {self.path}, through a symbolic link.", hint="Remove the link.")
-
-    def _make(self, directory: Path) -> None:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(directory, error) from error
 
 
 def _checked_path(relative: str) -> PurePosixPath:
@@ -402,18 +313,6 @@ def _check_encoding(data: bytes, path: PurePosixPath) -> None:
             f"The first lines of code/{path} would declare another encoding than UTF-8: {encoding}.",
             hint="Take the coding comment out of the cell; files here are UTF-8.",
         )
-
-
-def _changed(path: Path, new_text: str) -> FileConflictError:
-    if new_text:
-        try:
-            return edited(str(path), read_text(path) or "", new_text)
-        except AuthoringError:
-            pass
-    return FileConflictError(
-        f"{path} has changed since sm_magics wrote it.",
-        hint="--force replaces it and keeps a copy beside it; --model-dir DIR writes elsewhere.",
-    )
 
 
 def _digests(entry: FileRecord, name: str) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from sm_magics.errors import AuthoringError, FileConflictError
 
-from .record import Author, FileRecord
+from .atomic import cannot_write, keep_copy, make_directory
+from .record import NOBODY, Author, FileRecord, Record
 
 _CHUNK = 1 << 20
 
@@ -104,3 +105,121 @@ def alone(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+class Claims:
+    """What of the files in and around one model directory is ours.
+
+    Parameters
+    ----------
+    model_dir
+        The directory with the record.
+    """
+
+    def __init__(self, model_dir: Path) -> None:
+        self.model_dir = model_dir
+        self._digests: dict[tuple[object, ...], str] = {}
+
+    def check_may_replace(
+        self, path: Path, *, author: Author = NOBODY, force: bool = False, digest: str = "", new_text: str = ""
+    ) -> Path | None:
+        """Refuse to replace a file that is not ours, and with ``force`` keep a copy of it.
+
+        Parameters
+        ----------
+        path
+            The file, in the model directory or elsewhere. One that is not there, or is empty, may always be replaced.
+        author, force
+            Who is to write it, and whether to replace what is not ours, with a copy kept beside it.
+        digest
+            The content it is to have, if known: a file that already has it is in nobody's way.
+        new_text
+            The text it is to have, for the difference that a conflict shows.
+
+        Returns
+        -------
+        Path or None
+            Where the copy lies, if there had to be one.
+
+        Raises
+        ------
+        FileConflictError
+            If sm_magics did not write the file, another notebook does, or it has changed since.
+        AuthoringError
+            If the path is a directory, or no copy can be kept.
+        """
+        try:
+            if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+                return None
+            there = self._digest(path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        entry = Record.read(self.model_dir).files.get(self._key(path))
+        try:
+            if entry is not None:
+                check_notebook(path, entry, notebook_name(author, self.model_dir))
+            if there == digest:
+                return None
+            if entry is None:
+                raise stranger(path)
+            if there not in entry.digests:
+                raise _changed(path, new_text)
+        except FileConflictError:
+            if not force:
+                raise
+            return keep_copy(path)
+        return None
+
+    def claim(
+        self, path: Path, *, author: Author = NOBODY, digest: str, force: bool = False, new_text: str = ""
+    ) -> Path | None:
+        """Record that a file is ours once it has this content. Call it just before the file is put in its place.
+
+        The content that was there before stays ours too, so it does not matter whether replacing it succeeds.
+
+        Parameters
+        ----------
+        path
+            The file; it must be replaced as a whole, never written into, since a copy kept beside it may be a link.
+        digest
+            SHA-256 of the new content, in hexadecimal.
+        author, force, new_text
+            As for `check_may_replace`, which this calls first; returned and raised is the same.
+        """
+        copy = self.check_may_replace(path, author=author, force=force, digest=digest, new_text=new_text)
+        make_directory(self.model_dir)
+        with alone(self.model_dir):
+            record = Record.read(self.model_dir)
+            key = self._key(path)
+            entry = record.files.get(key, FileRecord())
+            there = [self._digest(path)] if path.is_file() else []
+            digests = tuple(dict.fromkeys([*there, digest]))
+            notebook = notebook_name(author, self.model_dir) or entry.notebook
+            record.files[key] = FileRecord(notebook=notebook, digests=digests)
+            record.write(self.model_dir)
+        return copy
+
+    def _digest(self, path: Path) -> str:
+        """Return a file's SHA-256, computed once as long as the file stays what it is."""
+        status = path.stat()
+        key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if key not in self._digests:
+            self._digests[key] = digest_of(path)
+        return self._digests[key]
+
+    def _key(self, path: Path) -> str:
+        real, base = os.path.realpath(path), os.path.realpath(self.model_dir)
+        inside = os.path.relpath(real, base)
+        return real if inside.startswith("..") else Path(inside).as_posix()
+
+
+def _changed(path: Path, new_text: str) -> FileConflictError:
+    if new_text:
+        try:
+            return edited(str(path), read_text(path) or "", new_text)
+        except AuthoringError:
+            pass
+    return FileConflictError(
+        f"{path} has changed since sm_magics wrote it.",
+        hint="--force replaces it and keeps a copy beside it; --model-dir DIR writes elsewhere.",
+    )

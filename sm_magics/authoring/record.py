@@ -39,6 +39,10 @@ class Author:
     cell_id: str = ""
 
 
+NOBODY = Author()
+"""The author where nothing is known about it."""
+
+
 @dataclass(frozen=True)
 class SectionRecord:
     """A section of the script: the texts that are ours (one, or two while being replaced) and the cell."""

@@ -19,12 +19,7 @@ gets one. The order of the sections follows from what they contain, never from w
 2. Otherwise sections that define nothing come first (imports, settings), then those that define something but no
    handler, then the handlers, in the order of the contract; equals by name.
 
-Two things cannot stand in the file as they stand in the cell:
-
-- ``from __future__ import …`` must be the first statement of a file. Its lines begin with ``#^ `` in the section, so
-  that line numbers stay, and the import stands at the top. It then holds for the whole file.
-- A cell that contains a line which looks like a section's first line. That section says where it ends:
-  ``# %% NAME [to 1a2b3c4d]`` up to ``# %% end 1a2b3c4d``.
+The text form itself is `percent`'s.
 """
 
 from __future__ import annotations
@@ -32,24 +27,20 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sm_magics.errors import AuthoringError
 
+from . import percent
 from .bindings import definitions, imports, reads
 from .contract import HANDLERS
 from .editing import without
 from .ordering import Piece, running_order
-from .source import Offsets, lines_of, parse, parse_cell
+from .source import is_docstring, parse, parse_cell
 
 PREAMBLE = "(top of the file)"
 """What the text before the first section is called where a section's name is expected."""
-
-_NAME = r"\w(?:[\w .,+/-]{0,78}[\w.+/-])?"
-_HEADER = re.compile(rf"# %% (?P<name>{_NAME})(?: \[to (?P<fence>[0-9a-f]{{8}})\])?[ \t]*\r?\n?")
-_LIFTED = "#^ "
-_TOP = re.compile(r"from __future__ import (?P<features>[\w, ]+)  # for the sections below\r?\n?")
 
 
 @dataclass(frozen=True)
@@ -113,20 +104,15 @@ class Script:
 
         Sections of the same name, which only a person makes, are read as one.
         """
-        chunks = _chunks(text)
-        preamble = "".join(line for line in lines_of(chunks[0][1]) if not _TOP.fullmatch(line))
+        preamble, parts = percent.split(text)
         sections: dict[str, str] = {}
-        for name, body in chunks[1:]:
-            if body.strip():
-                sections[name] = sections.get(name, "") + _unlifted(_ended(body))
+        for name, source in parts:
+            sections[name] = sections.get(name, "") + source
         return cls(preamble, tuple(Section(name, source) for name, source in sections.items()))
 
     def render(self) -> str:
         """Return the file's text."""
-        top = _with_features(self.preamble, self._features())
-        parts = [_ended(top) if top and self.sections else top]
-        parts += [_rendered(section) for section in self.sections]
-        return "\n".join(part for part in parts if part)
+        return percent.join(self.preamble, [(section.name, section.source) for section in self.sections])
 
     def section(self, name: str) -> Section | None:
         """Return the section of that name."""
@@ -164,7 +150,7 @@ class Script:
         if not tree.body:
             raise AuthoringError("The cell has no code.", hint="Nothing was written.")
         name = derived_name(tree) if name is None else _checked_name(name)
-        section = Section(name, _ended(source))
+        section = Section(name, percent.ended(source))
         others = [other for other in self.sections if other.name not in {name, instead_of}]
         taken: dict[str, str] = {}
         preamble = _yield_names(self.preamble, PREAMBLE, tree, taken)
@@ -177,24 +163,6 @@ class Script:
         replaced = len(others) < len(self.sections)
         return Merge(script, section, replaced, taken)
 
-    def _features(self) -> list[str]:
-        found = set()
-        for section in self.sections:
-            for node in _future_imports(section.source):
-                found |= {alias.name for alias in node.names}
-        return sorted(found)
-
-
-def locate(text: str, line: int) -> tuple[str, int]:
-    """Return the section that a line of the file ``text`` belongs to and the line within its cell; ("", 0) for none."""
-    name, first = "", 0
-    for number, _text, header in _marked(text):
-        if number > line:
-            break
-        if header:
-            name, first = header, number
-    return (name, line - first) if name and line > first else ("", 0)
-
 
 def derived_name(tree: ast.Module) -> str:
     """Return the name of the section for a cell that was given none."""
@@ -204,12 +172,12 @@ def derived_name(tree: ast.Module) -> str:
             return handler
     if defined:
         return defined[0]
-    only_imports = all(isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node) for node in tree.body)
+    only_imports = all(isinstance(node, ast.Import | ast.ImportFrom) or is_docstring(node) for node in tree.body)
     return "imports" if only_imports else "setup"
 
 
 def _checked_name(name: str) -> str:
-    if re.fullmatch(_NAME, name):
+    if re.fullmatch(percent.NAME, name):
         return name
     raise AuthoringError(
         f"{name!r} cannot be a section's name.",
@@ -224,10 +192,6 @@ def _defined(tree: ast.Module | None) -> tuple[str, ...]:
     found = definitions(tree)
     found.update(dict.fromkeys(handler for handler in HANDLERS if handler in imported))
     return tuple(found)
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 # Taking over
@@ -259,7 +223,7 @@ def _is_spent(text: str, others: list[Section]) -> bool:
     tree = parse(text)
     if tree is None:
         return False
-    if not all(isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node) for node in tree.body):
+    if not all(isinstance(node, ast.Import | ast.ImportFrom) or is_docstring(node) for node in tree.body):
         return False
     if any(alias.name == "*" for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names):
         return False
@@ -299,104 +263,3 @@ def _rank(defined: tuple[str, ...]) -> int:
         if handler in defined:
             return 2 + place
     return 1 if defined else 0
-
-
-# Text
-
-
-def _rendered(section: Section) -> str:
-    body = _lifted(section.source)
-    if not any(_HEADER.fullmatch(line) for line in lines_of(body)):
-        return f"# %% {section.name}\n{body}"
-    fence = section.digest[:8]
-    return f"# %% {section.name} [to {fence}]\n{body}# %% end {fence}\n"
-
-
-def _marked(text: str) -> Iterator[tuple[int, str, str]]:
-    """Yield each line with its number and, for a section's first line, the section's name."""
-    fence = ""
-    lines = lines_of(text)
-    for number, line in enumerate(lines, start=1):
-        found = _HEADER.fullmatch(line)
-        if fence:
-            if found and found["name"] == f"end {fence}":
-                fence = ""
-                yield number, "", ""
-            else:
-                yield number, line, ""
-        elif found:
-            closing = f"end {found['fence']}" if found["fence"] else ""
-            # Without its last line, which a person may have deleted, a fence ends where any section does.
-            closed = any((end := _HEADER.fullmatch(later)) and end["name"] == closing for later in lines[number:])
-            fence = found["fence"] if closing and closed else ""
-            yield number, "", found["name"]
-        else:
-            yield number, line, ""
-
-
-def _chunks(text: str) -> list[tuple[str, str]]:
-    """Split the text into the preamble, named "", and the sections' bodies, without the blank line between them."""
-    chunks: list[tuple[str, list[str]]] = [("", [])]
-    for _number, line, header in _marked(text):
-        if header:
-            chunks.append((header, []))
-        else:
-            chunks[-1][1].append(line)
-    joined = [(name, "".join(lines)) for name, lines in chunks]
-    return [(name, _without_separator(body)) for name, body in joined[:-1]] + joined[-1:]
-
-
-def _without_separator(body: str) -> str:
-    return body[:-1] if body.endswith("\n\n") else body
-
-
-def _ended(text: str) -> str:
-    return text if text.endswith("\n") else text + "\n"
-
-
-def _future_imports(source: str) -> list[ast.ImportFrom]:
-    tree = parse(source)
-    return [n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "__future__"] if tree else []
-
-
-def _lifted(source: str) -> str:
-    """Turn the lines of ``from __future__`` imports into comments."""
-    lines = lines_of(source)
-    for node in _future_imports(source):
-        for index in range(node.lineno - 1, node.end_lineno or node.lineno):
-            lines[index] = _LIFTED + lines[index]
-    return "".join(lines)
-
-
-def _unlifted(body: str) -> str:
-    """Undo `_lifted`."""
-    result: list[str] = []
-    lines = lines_of(body)
-    while lines:
-        run = next((index for index, line in enumerate(lines) if not line.startswith(_LIFTED)), len(lines))
-        original = "".join(line.removeprefix(_LIFTED) for line in lines[:run])
-        result += [original] if _future_imports(original) else lines[:run]
-        result += lines[run : run + 1]
-        del lines[: run + 1]
-    return "".join(result)
-
-
-def _with_features(preamble: str, features: list[str]) -> str:
-    """Put the import of ``features`` where the file's first statement may stand."""
-    if not features:
-        return preamble
-    top = f"from __future__ import {', '.join(features)}  # for the sections below\n"
-    mark = "\ufeff" if preamble.startswith("\ufeff") else ""
-    text = preamble.removeprefix(mark)
-    tree = parse(text)
-    if tree is None or not text:
-        return mark + top + text
-    text = _ended(text)
-    offsets = Offsets(text)
-    if not tree.body:
-        place = len(text)
-    elif _is_docstring(tree.body[0]):
-        place = offsets.line_end(offsets.end(tree.body[0]))
-    else:
-        place = offsets.line_start(offsets.start(tree.body[0]))
-    return mark + text[:place] + top + text[place:]

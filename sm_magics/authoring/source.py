@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from bisect import bisect_left, bisect_right
 
 from sm_magics.errors import CellSyntaxError
 
@@ -16,11 +17,6 @@ _MAGIC = re.compile(r"\s*(?:[%!?]|[\w, ]+=\s*[%!])|.*\?\s*$")
 def lines_of(text: str) -> list[str]:
     """Return the lines of ``text``, each with its line end, as Python numbers them."""
     return [found[0] for found in _LINE.finditer(text)]
-
-
-def count_lines(text: str) -> int:
-    """Return how many lines ``text`` has."""
-    return len(lines_of(text))
 
 
 class Offsets:
@@ -37,24 +33,24 @@ class Offsets:
         before = self._lines[line - 1].encode()[:column] if line <= len(self._lines) else b""
         return self._starts[line - 1] + len(before.decode())
 
-    def start(self, node: ast.stmt | ast.alias) -> int:
+    def start(self, node: ast.stmt | ast.alias | ast.expr) -> int:
         """Return where the node begins, its decorators included."""
-        decorators = getattr(node, "decorator_list", [])
+        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
         if decorators:
             return self._starts[min(decorator.lineno for decorator in decorators) - 1]
         return self.at(node.lineno, node.col_offset)
 
-    def end(self, node: ast.stmt | ast.alias) -> int:
+    def end(self, node: ast.stmt | ast.alias | ast.expr) -> int:
         """Return where the node ends."""
         return self.at(node.end_lineno or node.lineno, node.end_col_offset or 0)
 
     def line_start(self, offset: int) -> int:
         """Return the offset at which the line that holds ``offset`` begins."""
-        return max(start for start in self._starts if start <= offset)
+        return self._starts[bisect_right(self._starts, offset) - 1]
 
     def line_end(self, offset: int) -> int:
         """Return the offset just after the line that holds the character before ``offset``."""
-        return min((start for start in self._starts if start >= offset), default=self._starts[-1])
+        return self._starts[min(bisect_left(self._starts, offset), len(self._starts) - 1)]
 
 
 def parse(text: str) -> ast.Module | None:
@@ -88,6 +84,11 @@ def parse_cell(text: str, *, filename: str = "cell") -> ast.Module:
             raise CellSyntaxError(
                 f"The {filename} cannot be read as Python: {error}.", hint="Nothing was written."
             ) from None
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    """Return whether a statement is nothing but a string."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _syntax_error(text: str, filename: str, error: SyntaxError) -> CellSyntaxError:
