@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sm_magics.errors import DeploymentError
+from sm_magics.errors import ConfigurationError, DeploymentError
 from sm_magics.packaging import Package
 from sm_magics.settings import LOCAL, Settings
 
@@ -115,7 +115,7 @@ def make(
     DeploymentError
         If SageMaker would refuse the name.
     ConfigurationError
-        If no image, role or region can be told.
+        If no image, instance type or role can be told.
     """
     check_name(endpoint_name)
     settings = connection.settings
@@ -136,7 +136,7 @@ def make(
     variant = {
         "VariantName": VARIANT,
         "ModelName": model_name,
-        "InstanceType": _instance_type(settings),
+        "InstanceType": _instance_type(connection),
         "InitialInstanceCount": initial_instance_count,
         "InitialVariantWeight": 1.0,
     }
@@ -180,13 +180,24 @@ def suggest_name(*words: str) -> str:
     return re.sub(r"-+", "-", slug).strip("-")[:_NAME_LENGTH].strip("-")
 
 
-def _instance_type(settings: Settings) -> str:
-    return LOCAL_INSTANCE_TYPE if settings.instance_type == LOCAL else settings.instance_type
+def _instance_type(connection: Connection) -> str:
+    given = connection.settings.instance_type
+    if given != LOCAL:
+        return given
+    if connection.is_local:
+        return LOCAL_INSTANCE_TYPE
+    # Nothing that costs money is chosen for anybody.
+    raise ConfigurationError(
+        f"An endpoint in {connection.where} needs an instance type.",
+        hint="--instance-type ml.m5.large    # or --instance-type local, which costs nothing",
+    )
 
 
 def _named(endpoint_name: str, package: str, content: Mapping[str, Any]) -> str:
     """Return a name for a model or a configuration: whose it is, which package, and the digest of its content."""
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    # The endpoint's name counts as content: of a long one only the beginning stands in the name.
+    text = json.dumps([endpoint_name, content], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     stem = endpoint_name[: _NAME_LENGTH - 18].rstrip("-")
     return f"{stem}-{package}-{digest}"
 

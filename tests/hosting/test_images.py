@@ -1,0 +1,123 @@
+"""The container image for a package, out of the SageMaker SDK's own table."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sm_magics import sdk
+from sm_magics.errors import ConfigurationError
+from sm_magics.hosting import images
+from sm_magics.settings import Settings
+
+TABLE = sdk.pytorch_images()["inference"]["versions"]
+NEWEST = max(TABLE, key=images._key)
+
+
+def test_the_image_with_the_notebooks_own_torch_is_chosen_where_there_is_one():
+    image = images.choose("2.5.1+cu124", Settings(), "us-west-2")
+    assert image.uri == "763104351884.dkr.ecr.us-west-2.amazonaws.com/pytorch-inference:2.5.1-cpu-py311"
+    assert (image.torch, image.python) == ("2.5.1", "3.11")
+    assert image.gap("2.5.1+cu124") == ""
+
+
+def test_of_the_images_with_the_same_minor_version_the_newest_is_chosen():
+    assert images.choose("1.9.2", Settings(), "us-west-2").torch == "1.9.1"
+
+
+def test_for_a_torch_that_no_image_has_the_newest_is_chosen_and_the_gap_is_said():
+    image = images.choose("99.1.0+cpu", Settings(), "us-west-2")
+    assert image.torch == NEWEST
+    assert image.gap("99.1.0+cpu") == f"The notebook has torch 99.1.0, the container image torch {NEWEST}."
+    assert images.choose("", Settings(), "us-west-2").torch == NEWEST
+    assert image.gap("") == ""
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "tag"),
+    [
+        ("local", "pytorch-inference:2.4.0-cpu-"),
+        ("ml.m5.large", "pytorch-inference:2.4.0-cpu-"),
+        ("ml.c5n.xlarge", "pytorch-inference:2.4.0-cpu-"),
+        ("ml.m7i-flex.large", "pytorch-inference:2.4.0-cpu-"),
+        ("ml.t2.medium", "pytorch-inference:2.4.0-cpu-"),
+        ("ml.g5.xlarge", "pytorch-inference:2.4.0-gpu-"),
+        ("ml.g4dn.xlarge", "pytorch-inference:2.4.0-gpu-"),
+        ("ml.p3.2xlarge", "pytorch-inference:2.4.0-gpu-"),
+        ("ml.p4d.24xlarge", "pytorch-inference:2.4.0-gpu-"),
+        ("ml.c7g.large", "pytorch-inference-graviton:2.4.0-cpu-"),
+        ("ml.m6gd.large", "pytorch-inference-graviton:2.4.0-cpu-"),
+        ("ml.c6gn.large", "pytorch-inference-graviton:2.4.0-cpu-"),
+        ("ml.r8g.large", "pytorch-inference-graviton:2.4.0-cpu-"),
+    ],
+)
+def test_the_instance_type_says_which_processor_the_image_is_for(instance_type, tag):
+    assert tag in images.choose("2.4.0", Settings(instance_type=instance_type), "us-west-2").uri
+
+
+def test_the_registry_is_that_of_the_region():
+    assert images.choose("2.4.0", Settings(), "eu-central-1").uri.startswith("763104351884.dkr.ecr.eu-central-1.")
+    assert ".dkr.ecr.cn-north-1.amazonaws.com.cn/" in images.choose("2.4.0", Settings(), "cn-north-1").uri
+
+
+def test_versions_given_are_those_used():
+    image = images.choose("2.5.1", Settings(framework_version="2.4", py_version="py311"), "us-west-2")
+    assert ":2.4.0-cpu-py311" in image.uri
+    image = images.choose("2.5.1", Settings(framework_version="2.3.0"), "us-west-2")
+    assert ":2.3.0-" in image.uri
+
+
+def test_an_image_given_is_taken_as_it_is():
+    image = images.choose("2.5.1", Settings(image_uri="1.dkr.ecr.us-west-2.amazonaws.com/mine:1"), "nowhere")
+    assert image == images.Image("1.dkr.ecr.us-west-2.amazonaws.com/mine:1")
+    assert image.gap("2.5.1") == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "region", "said", "hint"),
+    [
+        (Settings(framework_version="77.0"), "us-west-2", NEWEST, f"--framework-version {NEWEST}"),
+        (Settings(framework_version="2.4", py_version="py27"), "us-west-2", "py311", "--py-version py311"),
+        (Settings(), "mars-1", "mars-1", "--region us-west-2"),
+    ],
+)
+def test_an_image_that_does_not_exist_is_refused_naming_those_that_do(settings, region, said, hint):
+    with pytest.raises(ConfigurationError) as caught:
+        images.choose("2.4.0", settings, region)
+    assert said in caught.value.message
+    assert caught.value.hint.startswith(hint)
+
+
+def test_without_an_sdk_an_image_must_be_named(monkeypatch):
+    monkeypatch.setattr(sdk.importlib.util, "find_spec", lambda _name: None)
+    sdk.pytorch_images.cache_clear()
+    try:
+        with pytest.raises(ConfigurationError, match="No table") as caught:
+            images.choose("2.4.0", Settings(), "us-west-2")
+        assert "--image-uri" in caught.value.hint
+        assert images.choose("2.4.0", Settings(image_uri="mine"), "us-west-2").uri == "mine"
+    finally:
+        sdk.pytorch_images.cache_clear()
+
+
+def test_the_table_of_version_2_of_the_sdk_is_found_where_that_keeps_it(tmp_path, monkeypatch):
+    (tmp_path / "image_uri_config").mkdir()
+    (tmp_path / "image_uri_config" / "pytorch.json").write_text('{"inference": {}}')
+
+    class Spec:
+        submodule_search_locations = (str(tmp_path),)
+
+    monkeypatch.setattr(sdk.importlib.util, "find_spec", lambda _name: Spec)
+    sdk.pytorch_images.cache_clear()
+    try:
+        assert sdk.pytorch_images() == {"inference": {}}
+    finally:
+        sdk.pytorch_images.cache_clear()
+
+
+@given(st.text(), st.text())
+def test_any_torch_version_and_instance_type_has_an_image(torch, instance_type):
+    image = images.choose(torch, Settings(instance_type=instance_type), "us-west-2")
+    assert image.torch
+    assert isinstance(image.gap(torch), str)
