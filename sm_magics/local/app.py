@@ -7,10 +7,10 @@ Host or target alone: a request signed for S3 that carries a SageMaker target is
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import re
-import sqlite3
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,6 +51,8 @@ _JSON_CODES = {
     Reason.MISMATCH: "InvalidSignatureException",
     Reason.EXPIRED: "InvalidSignatureException",
 }
+#: What the system says when nothing more can be written (SQLite says it in words).
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _logger = logging.getLogger(__name__)
 
@@ -136,15 +138,14 @@ class App:
             return error_answer(error, protocol, request_id)
         except ClientGoneError:
             raise
-        except (OSError, sqlite3.OperationalError) as error:
+        except Exception as error:
             _logger.exception("%s %s", request.method, request.raw_path)
-            # Not one of the statuses that botocore retries: the disk will still be full.
-            reason = getattr(error, "strerror", None) or error
-            return error_answer(ApiError("InsufficientStorage", f"{reason}.", 507), protocol, request_id)
-        except Exception:
-            _logger.exception("%s %s", request.method, request.raw_path)
-            message = "We encountered an internal error. Please try again."
-            return error_answer(ApiError("InternalFailure", message, 500), protocol, request_id)
+            if (isinstance(error, OSError) and error.errno in _FULL) or "disk is full" in str(error):
+                # Not one of the statuses that botocore retries: the disk will still be full.
+                failure = ApiError("InsufficientStorage", "The disk of SageMaker on this machine is full.", 507)
+            else:
+                failure = ApiError("InternalFailure", "We encountered an internal error. Please try again.", 500)
+            return error_answer(failure, protocol, request_id)
 
     async def _answer(self, request: Request, claim: Claim, protocol: Protocol, request_id: str) -> Response:
         if protocol is Protocol.S3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shutil
 import time
@@ -73,6 +74,8 @@ class Endpoints:
         directory.mkdir(mode=0o700, exist_ok=True)
         self._lives: dict[str, _Life] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Those that come up again after a restart do so a few at a time.
+        self._again = asyncio.Semaphore(os.cpu_count() or 1)
 
     # What clients ask for
 
@@ -206,8 +209,9 @@ class Endpoints:
 
     async def _start_again(self, name: str, version: Version) -> None:
         try:
-            await version.close(drain=0)
-            await _starting(version)
+            async with self._again:
+                await version.close(drain=0)
+                await _starting(version)
         except VersionFailedError as error:
             if self._resources.get(Kind.ENDPOINT, name).status == IN_SERVICE:
                 await self._fail(name, version, str(error))

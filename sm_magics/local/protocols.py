@@ -7,6 +7,7 @@ rest-json the header ``x-amzn-errortype``, query and S3 their XML.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, TypeAlias
@@ -17,6 +18,9 @@ from .wire import Response
 
 #: An XML element's content: text, members, or a list of either for an element that repeats.
 Content: TypeAlias = "str | int | bool | Mapping[str, Any] | list[Any] | None"
+
+#: Characters that XML 1.0 cannot hold, not even escaped.
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Protocol(Enum):
@@ -61,7 +65,7 @@ def _fill(element: ET.Element, content: Content) -> None:
     elif isinstance(content, bool):
         element.text = "true" if content else "false"
     elif content is not None:
-        element.text = str(content)
+        element.text = _ILLEGAL.sub("\ufffd", str(content))
 
 
 def error_answer(error: ApiError, protocol: Protocol, request_id: str) -> Response:

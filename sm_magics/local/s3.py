@@ -6,72 +6,34 @@ that nothing is silently taken for a plain upload.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from email.utils import formatdate
-from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree as ET
 
 from .account import Account
-from .blobs import PIECE, Blob, Draft
 from .errors import ApiError
 from .objects import LAST, Object, Objects
 from .protocols import xml_answer
-from .sigv4 import EMPTY, UNSIGNED
+from .s3_bodies import Call, byte_range, pieces, received
 from .wire import Request, Response
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 #: Query parameters that refine an operation; any other one chooses the operation.
 _PARAMETERS = {
     "prefix", "delimiter", "max-keys", "continuation-token", "start-after", "encoding-type", "fetch-owner",
     "partNumber", "x-id",
 }  # fmt: skip
-#: Request headers that come back with the object.
-_KEPT = re.compile(
-    r"content-type|content-disposition|content-encoding|content-language|cache-control|expires|x-amz-meta-.+"
-)
-_SMALL = 1 << 20
 _SMALLEST_PART = 5 << 20
-_FILE = "x-sm-magics-file"
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One request to S3, its address decoded.
-
-    Attributes
-    ----------
-    payload
-        The SHA-256 that the verified signature covers, or ``UNSIGNED-PAYLOAD``.
-    """
-
-    request: Request
-    bucket: str
-    key: str
-    query: dict[str, str]
-    payload: str
-
-    def kept_headers(self) -> dict[str, str]:
-        return {name: value for name, value in self.request.headers if _KEPT.fullmatch(name)}
-
-    async def body(self) -> bytes:
-        """Return a small body that is the one that was signed."""
-        body = await self.request.body(_SMALL)
-        if self.payload not in {UNSIGNED, hashlib.sha256(body).hexdigest()}:
-            raise _mismatch()
-        return body
-
-
-_Operation: TypeAlias = Callable[[_Call], "Awaitable[Response] | Response"]
+_Operation: TypeAlias = Callable[[Call], "Awaitable[Response] | Response"]
 
 
 class S3:
@@ -113,7 +75,7 @@ class S3:
         except UnicodeDecodeError:
             raise ApiError("InvalidURI", "Couldn't parse the specified URI.") from None
         query = {unquote(name): unquote(value) for name, value in request.query_pairs()}
-        call = _Call(request, bucket, key, query, payload)
+        call = Call(request, bucket, key, query, payload)
         chosen = frozenset(name for name in query if name not in _PARAMETERS and not name.startswith("X-Amz-"))
         place = "object" if key else "bucket" if bucket else "service"
         operation = self._operations.get((request.method, place, chosen))
@@ -124,12 +86,12 @@ class S3:
 
     # Buckets
 
-    def _list_buckets(self, _call: _Call) -> Response:
+    def _list_buckets(self, _call: Call) -> Response:
         buckets = [{"Name": name, "CreationDate": _iso(created)} for name, created in self._objects.buckets()]
         owner = {"ID": hashlib.sha256(self._account.id.encode()).hexdigest()}
         return _xml("ListAllMyBucketsResult", {"Buckets": {"Bucket": buckets}, "Owner": owner})
 
-    async def _create_bucket(self, call: _Call) -> Response:
+    async def _create_bucket(self, call: Call) -> Response:
         await call.body()
         if not _BUCKET.fullmatch(call.bucket) or ".." in call.bucket:
             raise ApiError("InvalidBucketName", "The specified bucket is not valid.", 400, {"BucketName": call.bucket})
@@ -142,19 +104,19 @@ class S3:
             )
         return Response(200, [("location", f"/{call.bucket}")])
 
-    def _head_bucket(self, call: _Call) -> Response:
+    def _head_bucket(self, call: Call) -> Response:
         self._objects.require_bucket(call.bucket)
         return Response(200, [("x-amz-bucket-region", self._account.region)])
 
-    def _delete_bucket(self, call: _Call) -> Response:
+    def _delete_bucket(self, call: Call) -> Response:
         self._objects.delete_bucket(call.bucket)
         return Response(204)
 
-    def _location(self, call: _Call) -> Response:
+    def _location(self, call: Call) -> Response:
         self._objects.require_bucket(call.bucket)
         return _xml("LocationConstraint", self._account.region)
 
-    def _list_objects(self, call: _Call) -> Response:
+    def _list_objects(self, call: Call) -> Response:
         self._objects.require_bucket(call.bucket)
         query = call.query
         try:
@@ -219,12 +181,12 @@ class S3:
 
     # Objects
 
-    async def _put_object(self, call: _Call) -> Response:
+    async def _put_object(self, call: Call) -> Response:
         self._objects.require_bucket(call.bucket)
         if call.request.header("x-amz-copy-source"):
             return self._copy_object(call)
         self._check_condition(call)
-        draft, blob = await self._received(call)
+        draft, blob = await received(call, self._objects.blobs)
         try:
             # Again: another one may have come while this one's bytes did.
             self._objects.require_bucket(call.bucket)
@@ -234,7 +196,7 @@ class S3:
             draft.drop()
         return Response(200, [("etag", f'"{blob.md5}"')])
 
-    def _copy_object(self, call: _Call) -> Response:
+    def _copy_object(self, call: Call) -> Response:
         source_bucket, _, source_key = unquote(call.request.header("x-amz-copy-source")).lstrip("/").partition("/")
         source = self._objects.get(source_bucket, source_key)
         replaced = call.request.header("x-amz-metadata-directive").upper() == "REPLACE"
@@ -245,7 +207,7 @@ class S3:
         copied = self._objects.get(call.bucket, call.key)
         return _xml("CopyObjectResult", {"ETag": f'"{copied.etag}"', "LastModified": _iso(copied.modified)})
 
-    def _get_object(self, call: _Call) -> Response:
+    def _get_object(self, call: Call) -> Response:
         found = self._objects.get(call.bucket, call.key)
         etag = f'"{found.etag}"'
         headers = [
@@ -260,35 +222,35 @@ class S3:
             raise _precondition_failed()
         if (known := call.request.header("if-none-match")) and _matches(known, found):
             return Response(304, [("etag", etag)])
-        status, start, stop = _range(call.request.header("range"), found.size)
+        status, start, stop = byte_range(call.request.header("range"), found.size)
         if status == 206:  # noqa: PLR2004 - partial content
             headers.append(("content-range", f"bytes {start}-{stop - 1}/{found.size}"))
         headers.append(("content-length", str(stop - start)))
         if call.request.method == "HEAD":
             return Response(status, headers)
         file = found.path.open("rb", buffering=0)
-        return Response(status, headers, _pieces(file, start, stop))
+        return Response(status, headers, pieces(file, start, stop))
 
-    def _delete_object(self, call: _Call) -> Response:
+    def _delete_object(self, call: Call) -> Response:
         self._objects.delete(call.bucket, call.key)
         return Response(204)
 
     # Uploads in parts
 
-    def _begin(self, call: _Call) -> Response:
+    def _begin(self, call: Call) -> Response:
         self._objects.require_bucket(call.bucket)
         upload = self._objects.begin(call.bucket, call.key, call.kept_headers())
         content = {"Bucket": call.bucket, "Key": call.key, "UploadId": upload}
         return _xml("InitiateMultipartUploadResult", content)
 
-    async def _upload_part(self, call: _Call) -> Response:
+    async def _upload_part(self, call: Call) -> Response:
         if call.request.header("x-amz-copy-source"):
             raise _not_implemented("UploadPartCopy")
         upload, number = call.query["uploadId"], call.query.get("partNumber", "")
         self._objects.upload_headers(upload, call.bucket, call.key)
         if not number.isdecimal() or not 1 <= int(number) <= 10_000:  # noqa: PLR2004 - S3's own limit
             raise ApiError("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
-        draft, blob = await self._received(call)
+        draft, blob = await received(call, self._objects.blobs)
         try:
             self._objects.upload_headers(upload, call.bucket, call.key)
             self._objects.put_part(upload, int(number), draft, blob)
@@ -296,7 +258,7 @@ class S3:
             draft.drop()
         return Response(200, [("etag", f'"{blob.md5}"')])
 
-    async def _complete(self, call: _Call) -> Response:
+    async def _complete(self, call: Call) -> Response:
         upload = call.query["uploadId"]
         headers = self._objects.upload_headers(upload, call.bucket, call.key)
         wanted = _wanted_parts(await call.body())
@@ -335,76 +297,17 @@ class S3:
         }
         return _xml("CompleteMultipartUploadResult", content)
 
-    def _abort(self, call: _Call) -> Response:
+    def _abort(self, call: Call) -> Response:
         self._objects.upload_headers(call.query["uploadId"], call.bucket, call.key)
         self._objects.abort(call.query["uploadId"])
         return Response(204)
 
-    # Bodies
-
-    async def _received(self, call: _Call) -> tuple[Draft, Blob]:
-        """Return the body, or the file of this machine that stands for it, written and checked."""
-        if call.request.header(_FILE):
-            return await self._taken_file(call)
-        if not call.request.header("content-length"):
-            raise ApiError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
-        draft, blob = await self._objects.blobs.receive(call.request.stream())
-        try:
-            if call.payload not in {UNSIGNED, blob.digest}:
-                raise _mismatch()
-            _check_sums(call.request, blob)
-        except ApiError:
-            draft.drop()
-            raise
-        return draft, blob
-
-    async def _taken_file(self, call: _Call) -> tuple[Draft, Blob]:
-        path = Path(unquote(call.request.header(_FILE)))
-        digest = call.request.header("x-sm-magics-sha256").lower()
-        if call.payload != EMPTY or await call.body():
-            raise ApiError("InvalidRequest", f"A request with {_FILE} must have an empty, signed body.")
-        if not path.is_absolute():
-            raise ApiError("InvalidArgument", f"{_FILE} must be an absolute path, not {path}.")
-        try:
-            draft, blob = await self._objects.blobs.copy([path])
-        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ApiError("InvalidArgument", f"The file {path} cannot be read: {reason}.") from error
-        if blob.digest != digest:
-            draft.drop()
-            raise ApiError("BadDigest", f"The file {path} has the SHA-256 {blob.digest}, not {digest or 'none'}.")
-        return draft, blob
-
-    def _check_condition(self, call: _Call) -> None:
+    def _check_condition(self, call: Call) -> None:
         found = self._objects.find(call.bucket, call.key)
         if found and call.request.header("if-none-match") == "*":
             raise _precondition_failed()
         if (wanted := call.request.header("if-match")) and not (found and _matches(wanted, found)):
             raise _precondition_failed()
-
-
-async def _pieces(file: BinaryIO, start: int, stop: int) -> AsyncIterator[bytes]:
-    with file:
-        file.seek(start)
-        while start < stop:
-            piece = await asyncio.to_thread(file.read, min(PIECE, stop - start))
-            if not piece:
-                return
-            start += len(piece)
-            yield piece
-
-
-def _range(header: str, size: int) -> tuple[int, int, int]:
-    """Return the status and the bytes from, up to but not including, that a Range header asks for."""
-    match = _RANGE.fullmatch(header.replace(" ", ""))
-    if not match or not any(match.groups()):
-        return 200, 0, size
-    first, last = match.groups()
-    start = int(first) if first else max(size - int(last), 0)
-    stop = min(int(last) + 1, size) if first and last else size
-    if start >= stop:
-        raise ApiError("InvalidRange", "The requested range is not satisfiable", 416, {"ActualObjectSize": size})
-    return 206, start, stop
 
 
 def _matches(header: str, found: Object) -> bool:
@@ -426,30 +329,12 @@ def _wanted_parts(body: bytes) -> list[tuple[int, str]]:
         ) from error
 
 
-def _check_sums(request: Request, blob: Blob) -> None:
-    sums = {
-        "content-md5": bytes.fromhex(blob.md5),
-        "x-amz-checksum-crc32": blob.crc32.to_bytes(4, "big"),
-        "x-amz-checksum-sha256": bytes.fromhex(blob.digest),
-    }
-    for name, value in sums.items():
-        given = request.header(name)
-        if given and given != base64.b64encode(value).decode():
-            raise ApiError("BadDigest", f"The {name} you specified did not match what we received.")
-
-
 def _xml(root: str, content: object) -> Response:
     return xml_answer(root, content, namespace=_NAMESPACE)  # type: ignore[arg-type]
 
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _mismatch() -> ApiError:
-    return ApiError(
-        "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed."
-    )
 
 
 def _not_implemented(what: str) -> ApiError:

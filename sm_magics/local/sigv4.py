@@ -198,7 +198,7 @@ def verify(
         raise RefusedError(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
     _check_time(claim, now)
     text = string_to_sign(request, claim, payload_hash)
-    expected = hmac.new(key(claim), text.encode(), hashlib.sha256).hexdigest()
+    expected = hmac.new(key(claim), text.encode("latin-1"), hashlib.sha256).hexdigest()
     # Bytes: a non-ASCII str would raise a TypeError.
     if not hmac.compare_digest(expected.encode(), claim.signature.encode("utf-8", "replace")):
         raise RefusedError(
@@ -245,7 +245,8 @@ def string_to_sign(request: Request, claim: Claim, payload_hash: str) -> str:
         )
     )
     scope = f"{claim.day}/{claim.region}/{claim.service}/aws4_request"
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    # Latin-1 gives back the bytes that were sent.
+    digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
     return f"{ALGORITHM}\n{claim.time:{_TIME}}\n{scope}\n{digest}"
 
 

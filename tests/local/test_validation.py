@@ -15,7 +15,24 @@ from sm_magics.local.errors import ApiError
 from sm_magics.local.service import service_model
 from sm_magics.local.validation import pattern
 
-SAGEMAKER = ["CreateModel", "DescribeModel", "ListModels", "DeleteModel", "CreateEndpointConfig", "DescribeEndpointConfig", "ListEndpointConfigs", "DeleteEndpointConfig", "CreateEndpoint", "DescribeEndpoint", "ListEndpoints", "UpdateEndpoint", "DeleteEndpoint", "AddTags", "ListTags", "DeleteTags"]
+SAGEMAKER = [
+    "CreateModel",
+    "DescribeModel",
+    "ListModels",
+    "DeleteModel",
+    "CreateEndpointConfig",
+    "DescribeEndpointConfig",
+    "ListEndpointConfigs",
+    "DeleteEndpointConfig",
+    "CreateEndpoint",
+    "DescribeEndpoint",
+    "ListEndpoints",
+    "UpdateEndpoint",
+    "DeleteEndpoint",
+    "AddTags",
+    "ListTags",
+    "DeleteTags",
+]
 LOGS = ["DescribeLogGroups", "DescribeLogStreams", "GetLogEvents", "FilterLogEvents"]
 SERVED = [*(("sagemaker", name) for name in SAGEMAKER), *(("logs", name) for name in LOGS),
           ("sagemaker-runtime", "InvokeEndpoint")]  # fmt: skip
@@ -25,9 +42,14 @@ def shapes(shape, seen):
     if shape is None or shape.name in seen:
         return
     seen[shape.name] = shape
-    children = {"structure": lambda: shape.members.values(), "list": lambda: [shape.member],
-                "map": lambda: [shape.key, shape.value]}  # fmt: skip
-    for child in children.get(shape.type_name, list)():
+    children: list = []
+    if shape.type_name == "structure":
+        children = list(shape.members.values())
+    elif shape.type_name == "list":
+        children = [shape.member]
+    elif shape.type_name == "map":
+        children = [shape.key, shape.value]
+    for child in children:
         shapes(child, seen)
 
 
@@ -155,6 +177,8 @@ def test_any_document_is_parsed_or_refused_and_never_an_accident(document):
     try:
         parameters = codec.request(shape, json.loads(json.dumps(document)))
     except ApiError as error:
-        assert error.code in {"ValidationException", "SerializationException"}
+        parameters, code = None, error.code
+    if parameters is None:
+        assert code in {"ValidationException", "SerializationException"}
     else:
         assert codec.parse(shape, codec.dump(shape, parameters)) == parameters

@@ -1,0 +1,117 @@
+"""What the workers print, read as CloudWatch Logs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+GROUP = "/aws/sagemaker/Endpoints/talking"
+TALKING = """
+def model_fn(model_dir):
+    for number in range(25):
+        print(f"line {number:02d} of the model")
+    import sys
+    print("to stderr", file=sys.stderr)
+    return None
+def transform_fn(model, body, content_type, accept):
+    print("predicting")
+    return "{}", accept
+"""
+
+
+@pytest.fixture(scope="module")
+def logs(service):
+    service.deploy("talking", TALKING)
+    return service.client("logs")
+
+
+@pytest.fixture(scope="module")
+def stream(logs):
+    return logs.describe_log_streams(logGroupName=GROUP)["logStreams"][0]
+
+
+def messages(answer) -> list[str]:
+    return [event["message"] for event in answer["events"]]
+
+
+def test_the_group_and_stream_are_those_of_the_endpoint(service, logs, stream):
+    found = logs.describe_log_groups(logGroupNamePrefix=GROUP)["logGroups"]
+    assert [group["logGroupName"] for group in found] == [GROUP]
+    assert found[0]["arn"].endswith(f":log-group:{GROUP}:*")
+    assert found[0]["storedBytes"] > 0
+    assert stream["logStreamName"].startswith("AllTraffic/i-")
+    now = time.time() * 1000
+    assert now - 600_000 < stream["firstEventTimestamp"] <= stream["lastEventTimestamp"] <= now + 1000
+
+
+def test_pages_follow_the_forward_token_until_it_repeats(logs, stream):
+    named = {"logGroupName": GROUP, "logStreamName": stream["logStreamName"], "limit": 10}
+    page = logs.get_log_events(**named, startFromHead=True)
+    collected = messages(page)
+    while True:
+        following = logs.get_log_events(**named, nextToken=page["nextForwardToken"])
+        if following["nextForwardToken"] == page["nextForwardToken"]:
+            break
+        collected += messages(following)
+        page = following
+    assert [line for line in collected if line.startswith("line")] == [f"line {n:02d} of the model" for n in range(25)]
+    assert len(collected) == len(set(collected))
+    assert "to stderr" in collected
+
+
+def test_without_a_start_the_latest_events_come_and_the_backward_token_leads_to_the_older_ones(logs, stream):
+    named = {"logGroupName": GROUP, "logStreamName": stream["logStreamName"], "limit": 5}
+    everything = messages(logs.get_log_events(**{**named, "limit": 10_000}, startFromHead=True))
+    page = logs.get_log_events(**named)
+    collected = messages(page)
+    assert collected == everything[-5:]
+    while True:
+        older = logs.get_log_events(**named, nextToken=page["nextBackwardToken"])
+        if older["nextBackwardToken"] == page["nextBackwardToken"]:
+            break
+        collected = messages(older) + collected
+        page = older
+    assert collected == everything
+
+
+def test_a_forward_token_at_the_end_finds_what_is_printed_later(service, logs, stream):
+    named = {"logGroupName": GROUP, "logStreamName": stream["logStreamName"]}
+    end = logs.get_log_events(**named)["nextForwardToken"]
+    assert messages(logs.get_log_events(**named, nextToken=end)) == []
+    service.invoke("talking", b"{}")
+    assert "predicting" in messages(logs.get_log_events(**named, nextToken=end))
+
+
+def test_events_are_filtered_by_terms_and_paged(logs):
+    def found(pattern, **named):
+        return messages(logs.filter_log_events(logGroupName=GROUP, filterPattern=pattern, **named))
+
+    assert found("line 07") == ["line 07 of the model"]
+    assert found('"07 of"') == ["line 07 of the model"]
+    assert found("?07 ?08") == ["line 07 of the model", "line 08 of the model"]
+    assert "to stderr" in found("-line")
+    assert not [line for line in found("-line") if line.startswith("line")]
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=GROUP, filterPattern="line", PaginationConfig={"PageSize": 7}
+    )
+    assert [event["message"] for page in pages for event in page["events"]] == [
+        f"line {n:02d} of the model" for n in range(25)
+    ]
+    assert found("line", endTime=1) == []
+    with pytest.raises(ClientError, match="Filter patterns for JSON"):
+        found("{ $.a = 1 }")
+
+
+def test_what_is_not_there_is_named(logs):
+    for call, what in (
+        (lambda: logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/none"), "group"),
+        (lambda: logs.filter_log_events(logGroupName="/aws/sagemaker/Endpoints/none"), "group"),
+        (lambda: logs.get_log_events(logGroupName=GROUP, logStreamName="none"), "stream"),
+    ):
+        with pytest.raises(ClientError, match=f"The specified log {what} does not exist.") as caught:
+            call()
+        assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        logs.filter_log_events(logGroupName=GROUP, nextToken="x")
