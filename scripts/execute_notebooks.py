@@ -14,7 +14,13 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 def execute(source: Path, target: Path, directory: Path) -> nbformat.NotebookNode:
     """Execute a notebook in a directory, write the result, and return it."""
     notebook = nbformat.read(source, as_version=4)
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": directory}})
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": directory}},
+        extra_arguments=["--log-level=ERROR"],  # a kernel on loopback warns that its sockets are not encrypted
+    )
     try:
         client.execute()
     finally:  # what ran until it failed is what one looks at

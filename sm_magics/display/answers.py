@@ -37,7 +37,9 @@ def describe(value: Any) -> str:
         inner = inner[0]
     if not shape:
         return ""
-    name = {bool: "bool", int: "int", float: "float", str: "text", dict: "object"}.get(type(inner), "")
+    if isinstance(inner, dict) and len(shape) == 1:
+        return f"{shape[0]} object{'' if shape[0] == 1 else 's'}"
+    name = {bool: "bool", int: "int", float: "float", str: "text"}.get(type(inner), "")
     return f"{' × '.join(map(str, shape))} {name}".rstrip()
 
 

@@ -10,25 +10,34 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-STYLE = """<style>
-.sm-magics{font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);\
-border:1px solid var(--jp-border-color2,#ddd);border-radius:6px;padding:10px 14px;margin:2px 0;max-width:680px}
-.sm-magics p{margin:4px 0 0}.sm-magics .sm-head{margin:0}.sm-magics .sm-head b{font-size:14px}
-.sm-magics .sm-dim{color:var(--jp-ui-font-color2,#777)}
-.sm-magics .sm-ok{color:var(--jp-success-color1,#388e3c)}.sm-magics .sm-busy{color:var(--jp-brand-color1,#1976d2)}
-.sm-magics .sm-bad{color:var(--jp-error-color1,#d32f2f)}.sm-magics .sm-warn{color:var(--jp-warn-color1,#f57c00)}
-.sm-magics pre,.sm-magics code{font:12px/1.5 var(--jp-code-font-family,monospace);color:inherit}
-.sm-magics pre{background:var(--jp-layout-color2,#f5f5f5);border-radius:4px;padding:6px 10px;margin:6px 0 0;\
-overflow-x:auto;white-space:pre}
-.sm-magics code{background:var(--jp-layout-color2,#f5f5f5);border-radius:3px;padding:0 3px}
-.sm-magics table{border-collapse:collapse;font-size:12px;margin:6px 0 0}
-.sm-magics table th,.sm-magics table td{text-align:left;vertical-align:baseline;padding:1px 18px 1px 0;\
-background:none;max-width:none;white-space:normal}
-.sm-magics table tr{background:none}
-.sm-magics table th{font-weight:normal;color:var(--jp-ui-font-color2,#777)}
-.sm-magics table td.sm-n{text-align:right;font-variant-numeric:tabular-nums}
-.sm-magics .sm-bar{display:inline-block;height:9px;border-radius:2px;background:var(--jp-brand-color1,#1976d2)}
-</style>"""
+_DIM = "var(--jp-ui-font-color2,#777)"
+_FILL = "var(--jp-layout-color2,#f5f5f5)"
+_MONO = "font:12px/1.5 var(--jp-code-font-family,monospace);color:inherit"
+_RULES = {
+    "": "font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);"
+    "border:1px solid var(--jp-border-color2,#ddd);border-radius:6px;padding:10px 14px;margin:2px 0;max-width:680px",
+    "p": "margin:4px 0 0",
+    ".sm-head": "margin:0",
+    ".sm-head b": "font-size:14px",
+    ".sm-dim": f"color:{_DIM}",
+    ".sm-ok": "color:var(--jp-success-color1,#388e3c)",
+    ".sm-busy": "color:var(--jp-brand-color1,#1976d2)",
+    ".sm-bad": "color:var(--jp-error-color1,#d32f2f)",
+    ".sm-warn": "color:var(--jp-warn-color1,#f57c00)",
+    "pre": f"{_MONO};background:{_FILL};border-radius:4px;padding:6px 10px;margin:6px 0 0;overflow-x:auto",
+    "code": f"{_MONO};background:{_FILL};border-radius:3px;padding:0 3px",
+    "table": "border-collapse:collapse;font-size:12px;margin:6px 0 0",
+    "tr": "background:none",
+    "td": "text-align:left;vertical-align:baseline;padding:1px 18px 1px 0;max-width:none;white-space:normal",
+    "th": f"text-align:left;font-weight:normal;color:{_DIM};padding:1px 18px 1px 0",
+    "td.sm-n": "text-align:right;font-variant-numeric:tabular-nums",
+    ".sm-bar": "display:inline-block;height:9px;border-radius:2px;background:var(--jp-brand-color1,#1976d2)",
+}
+# An id in :is() outranks what JupyterLab says of every table and listing in an output; no element has it.
+_SCOPE = ":is(.sm-magics,#sm-magics-outranks)"
+STYLE = (
+    "<style>" + "\n".join(f"{_SCOPE} {part}{{{rule}}}".replace(" {", "{") for part, rule in _RULES.items()) + "</style>"
+)
 
 OK, BUSY, BAD, WARN = "ok", "busy", "bad", "warn"
 _SIGN = {OK: "●", BUSY: "◐", BAD: "●", WARN: "!"}
