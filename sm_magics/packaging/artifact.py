@@ -6,6 +6,7 @@ The model in the notebook is only read. It is never moved to another device, put
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -15,7 +16,7 @@ from torch import nn
 from sm_magics.errors import UnsupportedModelError
 
 from . import weights
-from .likeness import tensors
+from .likeness import plain_attributes, tensors
 from .rebuild import unsaved_buffers
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -134,9 +135,12 @@ def save_torchscript(model: Any, file: IO[bytes], sample: Any) -> list[str]:
     """
     notes: list[str] = []
     script = model
-    if not isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
-        notes, script = _compiled(_in_eval_mode(model), sample)
-    torch.jit.save(script, file)
+    with warnings.catch_warnings():
+        # Newer versions of torch deprecate TorchScript; the container's default model_fn loads nothing else.
+        warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
+        if not isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+            notes, script = _compiled(_in_eval_mode(model), sample)
+        torch.jit.save(script, file)
     return notes
 
 
@@ -178,6 +182,9 @@ def _in_eval_mode(model: nn.Module) -> nn.Module:
         if moved is not tensor and isinstance(tensor, nn.Parameter):
             moved = nn.Parameter(moved, requires_grad=tensor.requires_grad)
         shared[id(tensor)] = moved
+    for value in (value for module in model.modules() for value in plain_attributes(module, computed=True).values()):
+        if isinstance(value, torch.Tensor) and not value.is_leaf:
+            shared[id(value)] = value.detach()  # what the old weight_norm computed; only leaves can be copied
     try:
         return copy.deepcopy(model, shared).eval()
     except Exception as error:

@@ -65,11 +65,15 @@ def _registered(module: nn.Module) -> Iterator[tuple[str, torch.Tensor | None]]:
     yield from module._buffers.items()  # noqa: SLF001
 
 
-def plain_attributes(module: nn.Module) -> dict[str, Any]:
-    """Return what a module has of its own beside parameters, buffers and children."""
-    computed = {getattr(hook, "name", None) for hook in module._forward_pre_hooks.values()}  # noqa: SLF001
-    # The old weight_norm and spectral_norm keep the weight that they compute before each call as an attribute.
-    return {name: value for name, value in vars(module).items() if name not in _OWN and name not in computed}
+def plain_attributes(module: nn.Module, *, computed: bool = False) -> dict[str, Any]:
+    """Return what a module has of its own beside parameters, buffers and children.
+
+    The weight that the old weight_norm and spectral_norm compute before each call, and keep as an attribute, is left
+    out unless what is computed is asked for.
+    """
+    hooks = () if computed else module._forward_pre_hooks.values()  # noqa: SLF001
+    left_out = _OWN | {getattr(hook, "name", None) for hook in hooks}
+    return {name: value for name, value in vars(module).items() if name not in left_out}
 
 
 def same_structure(live: nn.Module, built: nn.Module, *, exactly: bool = False) -> bool:
