@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -43,6 +44,9 @@ _DENIED = {
 }
 _THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"}
 
+# S3, for HEAD without a body; S3; CloudWatch Logs.
+_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "ResourceNotFoundException"}
+
 
 @contextmanager
 def translated(*, is_local: bool) -> Iterator[None]:
@@ -74,6 +78,9 @@ def translated(*, is_local: bool) -> Iterator[None]:
     except ParamValidationError as error:
         detail = str(error).removeprefix("Parameter validation failed:").strip()
         raise BackendError(f"The request is not one that SageMaker takes: {detail}") from error
+    except Boto3Error as error:  # an upload's: it stands in for the service's own refusal
+        refusal = error.__context__
+        raise (of(refusal) if isinstance(refusal, ClientError) else BackendError(str(error))) from error
     except BotoCoreError as error:
         raise BackendError(str(error)) from error
 
@@ -99,7 +106,7 @@ def of(error: ClientError) -> SmMagicsError:
 
 def is_missing(error: BackendError | EndpointNotFound) -> bool:
     """Return whether the error says that the thing asked for does not exist."""
-    return isinstance(error, EndpointNotFound) or (
-        error.code in {"ValidationException", "404", "NoSuchKey", "ResourceNotFoundException", "NoSuchBucket"}
-        and ("Could not find" in error.message or "not found" in error.message.lower() or error.code == "404")
-    )
+    if isinstance(error, EndpointNotFound):
+        return True
+    # SageMaker has no code of its own for it.
+    return error.code in _MISSING or (error.code == "ValidationException" and "Could not find" in error.message)

@@ -108,13 +108,13 @@ def encode(value: Any, content_type: str = JSON) -> bytes:
             return _npy(value)
         if kind == CSV:
             return _csv(value)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        if isinstance(value, str):
+            return value.encode()
+    except Exception as error:  # the value's own methods are called, and may raise anything
         raise PayloadError(
             f"A value of type {type(value).__name__} cannot be sent as {kind}: {error}.",
             hint="%sm_predict x.tolist()    # or --content-type with one that holds it",
         ) from error
-    if isinstance(value, str):
-        return value.encode()
     raise PayloadError(
         f"There is no encoder from {type(value).__name__} to {kind}: only text and bytes are sent as they are.",
         hint=f"--content-type {JSON}    # or {CSV}, {NPY}; or pass bytes",
@@ -136,12 +136,12 @@ def decode(body: bytes, content_type: str) -> Any:
         if kind == NPY:
             import numpy as np
 
-            return np.load(io.BytesIO(body), allow_pickle=False)
+            return np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
         if kind == CSV:
             return [line.split(",") for line in body.decode().splitlines()]
         if kind.startswith("text/"):
             return body.decode()
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # bytes of any kind: too deep for json, too large an array, …
         raise PayloadError(
             f"The endpoint says its answer is {kind}, but it is not: {error}.",
             hint="%sm_logs    # and see what output_fn returns",
@@ -187,11 +187,13 @@ def _npy(value: Any) -> bytes:
 
 
 def _csv(value: Any) -> bytes:
+    import numpy as np
+
     if isinstance(value, str):
         return value.encode()
     if hasattr(value, "to_csv"):  # pandas writes its own, without the index and without the names
         return str(value.to_csv(index=False, header=False)).encode()
-    rows = _array(value)
+    rows = np.atleast_1d(_array(value))
     dimensions = 2
     if rows.ndim > dimensions:
         raise ValueError(f"CSV has rows and columns, the value has {rows.ndim} dimensions")

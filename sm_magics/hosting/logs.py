@@ -37,7 +37,7 @@ def lines(endpoint_name: str, connection: Connection, since: datetime | None = N
             start = int(since.timestamp() * 1000) if since else 0
             return [line for one in streams for line in _events(client, endpoint_name, one["logStreamName"], start)]
     except BackendError as error:
-        if faults.is_missing(error) or error.code == "ResourceNotFoundException":
+        if faults.is_missing(error):
             return []
         raise
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sm_magics.errors import ConfigurationError, DeploymentError
 from sm_magics.packaging import Package
-from sm_magics.settings import LOCAL, Settings
+from sm_magics.settings import LOCAL
 
 from . import artifacts, images
 from .connection import Connection
