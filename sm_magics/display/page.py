@@ -129,13 +129,12 @@ def bar(share: float, pixels: int = 220) -> Part:
 
 
 def size(number: int) -> str:
-    """Return a number of bytes for people: decimal units, as disks and networks have them."""
-    kilo = 1000
-    if number < kilo:
-        return f"{number} B"
+    """Return a number of bytes for people, in decimal units: ``0 B``, ``0.9 kB``, ``1.2 MB``."""
+    if not number:
+        return "0 B"
     value, unit = float(number), ""
     for unit in ("kB", "MB", "GB", "TB"):  # noqa: B007 - the unit it ends with is the one that fits
-        value /= kilo
-        if value < kilo:
+        value /= 1000
+        if value < 999.95:  # noqa: PLR2004 - more would be written as 1000.0
             break
-    return f"{value:.1f} {unit}"
+    return f"{max(value, 0.1):.1f} {unit}"
