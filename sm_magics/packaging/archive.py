@@ -8,6 +8,7 @@ place and moved there when it is complete, so that a full disk or an interrupt l
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import os
 import struct
@@ -93,7 +94,7 @@ def new_archive(
     """
     with replacing(target) as file:
         stream = _GzipWriter(file)
-        with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, copybufsize=CHUNK) as tar:  # type: ignore[call-overload]
+        with tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=CHUNK) as tar:  # type: ignore[arg-type]
             for member in members:
                 _add(tar, member, watch)
         stream.close()
@@ -175,6 +176,9 @@ class _GzipWriter:
     def digest(self) -> str:
         return self._hash.hexdigest()
 
+    def tell(self) -> int:
+        return self._length + len(self._buffer)
+
     def write(self, data: bytes) -> int:
         self._buffer += data
         while len(self._buffer) >= CHUNK:
@@ -228,15 +232,17 @@ def read_contents(path: Path) -> Contents:
     try:
         with path.open("rb") as file:
             hashed = _Hashed(file)
-            with tarfile.open(fileobj=hashed, mode="r|gz", bufsize=CHUNK) as tar:  # type: ignore[call-overload]
+            # tarfile's own reading of gzip checks neither the checksum nor the length.
+            unpacked = gzip.GzipFile(fileobj=hashed, mode="rb")  # type: ignore[call-overload]
+            with unpacked, tarfile.open(fileobj=unpacked, mode="r|", bufsize=CHUNK) as tar:
                 for entry in tar:
                     _refuse_unsafe(path, entry)
                     if entry.isfile():
                         sizes[_normal(entry.name)] = entry.size
                     if _normal(entry.name) == SCRIPT and (data := tar.extractfile(entry)):
                         script = data.read(CHUNK).decode(errors="replace")
-            while hashed.read(CHUNK):
-                pass
+                while unpacked.read(CHUNK):
+                    pass
     except FileNotFoundError as error:
         raise ArchiveError(f"There is no archive {path}.", hint="%sm_package model") from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:

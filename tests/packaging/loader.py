@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import torch
 from sagemaker_pytorch_serving_container.default_pytorch_inference_handler import DefaultPytorchInferenceHandler
@@ -31,12 +32,13 @@ for line in sys.stdin:
             predict(**request)
             os._exit(0)
         except BaseException:  # noqa: BLE001 - reported to the test
-            with open(request["result"] + ".error", "w") as file:  # noqa: PTH123
+            with Path(request["result"] + ".error").open("w") as file:
                 file.write(traceback.format_exc())
             os._exit(1)
     status = os.waitpid(child, 0)[1]
     error = ""
     if status:
-        with open(request["result"] + ".error") as file:  # noqa: PTH123
+        with Path(request["result"] + ".error").open() as file:
             error = file.read() or "died"
-    print(json.dumps({"error": error}), flush=True)
+    sys.stdout.write(json.dumps({"error": error}) + "\n")
+    sys.stdout.flush()

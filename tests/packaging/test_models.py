@@ -293,7 +293,8 @@ def test_a_class_beside_the_notebook_goes_with_it(notebook, fresh_process):
     (notebook.directory / "parts").mkdir()
     (notebook.directory / "parts/__init__.py").write_text("from .blocks import Block\n")
     (notebook.directory / "parts/blocks.py").write_text(
-        "from torch import nn\nimport sizes\nclass Block(nn.Linear):\n    def __init__(self): super().__init__(sizes.N, 2)\n"
+        "from torch import nn\nimport sizes\n"
+        "class Block(nn.Linear):\n    def __init__(self): super().__init__(sizes.N, 2)\n"
     )
     (notebook.directory / "sizes.py").write_text("N = 3\n")
     notebook.run("from parts import Block\nmodel = nn.Sequential(Block(), nn.ReLU()); x = torch.rand(2, 3)")
@@ -364,7 +365,7 @@ def test_a_state_dict_goes_with_the_users_own_model_fn(notebook, fresh_process, 
 
     package = notebook.package(state)
 
-    assert [file.name for file in package.files][0] == "weights.pth"
+    assert package.files[0].name == "weights.pth"
     assert same(fresh_process.predict(package.path, notebook["x"]), answer(notebook["model"], notebook["x"]))
 
 
