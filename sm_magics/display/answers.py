@@ -12,7 +12,7 @@ from sm_magics.hosting import Prediction
 from . import page
 from .page import OK, Part, Shown
 
-MAX_ROWS, MAX_COLUMNS, MAX_TEXT, TOP = 10, 12, 4000, 3
+MAX_ROWS, MAX_COLUMNS, MAX_TEXT, MAX_WORD, TOP = 10, 12, 4000, 80, 3
 
 
 def prediction(value: Prediction) -> Shown:
@@ -26,16 +26,16 @@ def prediction(value: Prediction) -> Shown:
 def describe(value: Any) -> str:
     """Return shape and type of an answer in a few words: ``1 × 10 float``, ``12 kB``."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{' × '.join(map(str, value.shape))} {value.dtype}"
+        return f"{' × '.join(map(str, value.shape))} {value.dtype}".lstrip()
     if isinstance(value, bytes):
         return page.size(len(value))
     shape, inner = [], value
     while isinstance(inner, list) and inner:
-        if any(isinstance(item, list) != isinstance(inner[0], list) for item in inner):
+        if len({len(item) if isinstance(item, list) else None for item in inner}) > 1:
             break
         shape.append(len(inner))
         inner = inner[0]
-    if not shape:
+    if not shape or isinstance(inner, list):  # lists of different lengths have no shape
         return ""
     if isinstance(inner, dict) and len(shape) == 1:
         return f"{shape[0]} object{'' if shape[0] == 1 else 's'}"
@@ -54,7 +54,7 @@ def _body(value: Any) -> Part:
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         return _objects(value)
     if isinstance(value, Mapping) and value and all(_is_plain(item) for item in value.values()):
-        return page.table([(page.dim(str(key)), _word(item)) for key, item in value.items()])
+        return _pairs(value)
     return _text(value)
 
 
@@ -76,25 +76,35 @@ def _bars(row: Sequence[float]) -> Part:
 def _rows(rows: Sequence[Sequence[Any]]) -> Part:
     width = min(MAX_COLUMNS, max(len(row) for row in rows))
     shown = [[_word(item) for item in row[:width]] + [""] * (width - len(row)) for row in rows[:MAX_ROWS]]
-    drawn = page.table(shown, numbers=True)
-    left = []
-    if len(rows) > MAX_ROWS:
-        left.append(f"{len(rows) - MAX_ROWS} more rows")
-    if max(len(row) for row in rows) > width:
-        left.append(f"{max(len(row) for row in rows) - width} more columns")
-    if not left:
-        return drawn
-    rest = page.paragraph(", ".join(left), dim=True)
-    return Part(drawn.html + rest.html, f"{drawn.text}\n{rest.text}")
+    return _cut(
+        page.table(shown, numbers=True),
+        rows=len(rows) - MAX_ROWS,
+        columns=max(len(row) for row in rows) - width,
+    )
 
 
 def _objects(rows: Sequence[Mapping[str, Any]]) -> Part:
-    names = list(dict.fromkeys(str(name) for row in rows for name in row))[:MAX_COLUMNS]
-    shown = [[_word(row.get(name, "")) for name in names] for row in rows[:MAX_ROWS]]
-    drawn = page.table(shown, names)
-    if len(rows) <= MAX_ROWS:
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    shown = [[_word(row.get(name, "")) for name in names[:MAX_COLUMNS]] for row in rows[:MAX_ROWS]]
+    drawn = page.table(shown, [_word(name) for name in names[:MAX_COLUMNS]])
+    return _cut(drawn, rows=len(rows) - MAX_ROWS, columns=len(names) - MAX_COLUMNS)
+
+
+def _pairs(value: Mapping[str, Any]) -> Part:
+    shown = [(page.dim(_word(name)), _word(value[name])) for name in list(value)[:MAX_ROWS]]
+    return _cut(page.table(shown), rows=len(value) - MAX_ROWS)
+
+
+def _cut(drawn: Part, *, rows: int, columns: int = 0) -> Part:
+    """Return a table with a line that says how much of it is left out."""
+    left = [
+        f"{count} more {what}{'' if count == 1 else 's'}"
+        for count, what in ((rows, "row"), (columns, "column"))
+        if count > 0
+    ]
+    if not left:
         return drawn
-    rest = page.paragraph(f"{len(rows) - MAX_ROWS} more rows", dim=True)
+    rest = page.paragraph(", ".join(left), dim=True)
     return Part(drawn.html + rest.html, f"{drawn.text}\n{rest.text}")
 
 
@@ -114,4 +124,5 @@ def _is_plain(value: Any) -> bool:
 def _word(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= MAX_WORD else f"{text[:MAX_WORD]}…"

@@ -189,11 +189,11 @@ def removal_plan(value: Removal) -> Shown:
 def removal(value: Removal) -> Shown:
     """Return what was removed with an endpoint. Names that carry digests are counted, not shown."""
     counts = [("endpoint", 1), ("endpoint configuration", len(value.configs)), ("model", len(value.models))]
-    counts.append(("model data", len(value.objects)))
-    gone = ", ".join(kind if number == 1 else f"{number} {kind}s" for kind, number in counts if number)
+    gone = [kind if number == 1 else f"{number} {kind}s" for kind, number in counts if number]
+    gone += ["model data"] if value.objects else []
     kept = [page.paragraph(f"Kept: {line}.") for line in value.kept]
     return page.card(
-        OK, value.endpoint.name, f"deleted · {value.endpoint.place}", page.paragraph(f"Gone: {gone}."), *kept
+        OK, value.endpoint.name, f"deleted · {value.endpoint.place}", page.paragraph(f"Gone: {', '.join(gone)}."), *kept
     )
 
 

@@ -1,0 +1,52 @@
+"""Reads cards as a browser would: which tags there are, and what text stands in them."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+VOID = {"br", "img", "hr"}
+OURS = {"style", "div", "p", "span", "b", "code", "pre", "table", "tr", "td", "th"}
+
+
+class Page(HTMLParser):
+    """The tags, attributes and text of a piece of HTML; fails where a tag is not closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.classes, self.open, self.texts = set(), set(), [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+        assert self.tags <= OURS
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        for name, value in attrs:
+            assert name in {"class", "style"}, f"{tag} has {name}"
+            if name == "class":
+                self.classes.update(value.split())
+            else:
+                assert value.startswith("width:")
+                assert value.endswith("px")
+                assert value[6:-2].isdigit()
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+@pytest.fixture
+def read():
+    return lambda shown: Page(shown.html)
