@@ -17,6 +17,7 @@ test: check unit notebooks
 
 test-all: test
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python scripts/matrix.py
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks

@@ -85,10 +85,11 @@ def deploy(
             f"Interrupted before {endpoint_name} was asked for. What was uploaded stays for the next time.",
             hint=f"%sm_delete {endpoint_name}    # removes the model and the configuration if they were created",
         ) from error
-    endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings).fetch()
+    endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings)
     outcome = "created" if existing is None else "updated"
     former = existing.config_name if existing is not None else ""
     if not wait:
+        endpoint.status = "Creating" if existing is None else "Updating"
         return _done(endpoint, outcome, planned, package)
     endpoint.wait(timeout, listener)
     if endpoint.config_name != planned.config_name:  # rolled back: in service, but with what was there before
