@@ -8,14 +8,16 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all lab check unit notebooks clean
+.PHONY: demo test test-all lab check unit notebooks long clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
 test: check unit notebooks
 
-test-all: test
+test-all: test long
+
+long: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python scripts/matrix.py
 
