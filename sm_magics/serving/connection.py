@@ -19,15 +19,18 @@ class Worker(asyncio.Protocol):
 
     Attributes
     ----------
+    lost
+        Whether no answer can come any more.
     on_answer
         Called with the answer to the request that `ask` sent.
     on_lost
-        Called when no answer can come any more: the worker has ended, or is about to.
+        Called once when `lost` becomes true: the worker has ended, or is about to. The argument tells that it
+        had not read the request to its end, so that another worker may have it.
     """
 
     def __init__(self, forked: Forked, log: Callable[[str], None]) -> None:
-        self.on_answer: Callable[[Answer], None] = lambda _answer: None
-        self.on_lost: Callable[[], None] = lambda: None
+        self.lost = False
+        self.ignore()
         self.pid = forked.pid
         self._forked = forked
         self._log = _Log(forked.log, log)
@@ -70,19 +73,25 @@ class Worker(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(request.frame())
 
+    def ignore(self) -> None:
+        """Call nobody any more."""
+        self.on_answer: Callable[[Answer], None] = lambda _answer: None
+        self.on_lost: Callable[[bool], None] = lambda _unread: None
+
     def kill(self) -> None:
         """End the process. `on_lost` follows."""
         self._forked.kill()
 
     async def close(self) -> int:
         """End the process if it has not ended; return its exit status once it has, and its log is read."""
-        self.on_lost = lambda: None
+        self.ignore()
         self.kill()
-        status = await asyncio.shield(self._forked.exited)
-        self._log.close()
-        if self._transport is not None:
-            self._transport.abort()
-        return status
+        try:
+            return await asyncio.shield(self._forked.exited)
+        finally:
+            self._log.close()
+            if self._transport is not None:
+                self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -114,10 +123,11 @@ class Worker(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that the worker has gone."""
-        del exc
         if not self._loaded.done():
             self._loaded.set_result({})
-        self.on_lost()
+        self.lost = True
+        # The kernel reports an error, not an end, if the other side closed with data unread, or had closed before.
+        self.on_lost(isinstance(exc, (BrokenPipeError, ConnectionResetError)))
 
     def _abort(self, _exited: object) -> None:
         if self._transport is not None:

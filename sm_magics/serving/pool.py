@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .connection import Worker, describe_exit
 from .messages import Answer, Assignment, ModelLoadFailed, Request
-from .parent import ParentFailed, WarmParent
+from .parent import WarmParent
 from .settings import Settings, unknown_variables
 
 _KILLED = {-9, 137}  # by the kernel, for want of memory: TorchServe looks for 137
@@ -22,6 +22,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 class _Job(NamedTuple):
     request: Request
     answer: asyncio.Future[Answer]
+    again: bool = False  # a worker died before it had read it
 
 
 class WorkerPool:
@@ -102,7 +103,7 @@ class WorkerPool:
                     await outcome.close()
             raise
         for worker in workers:
-            self._next(worker)
+            self._enlist(worker)
 
     @property
     def healthy(self) -> bool:
@@ -150,6 +151,8 @@ class WorkerPool:
         await asyncio.gather(*self._replacing, return_exceptions=True)
         self._refuse_waiting()
         busy = {worker: self._busy.pop(worker) for worker in list(self._busy)}
+        for worker in (*self._idle, *busy):
+            worker.ignore()
         await asyncio.gather(*(worker.close() for worker in (*self._idle, *busy)))
         self._idle.clear()
         for job, timer in busy.values():
@@ -157,7 +160,7 @@ class WorkerPool:
             _give(job, _died(500))
 
     async def _open(self) -> Worker:
-        worker = await Worker.open(
+        return await Worker.open(
             self._parent,
             Assignment(
                 model_dir=str(self._model_dir.absolute()),
@@ -167,15 +170,18 @@ class WorkerPool:
             ),
             self._log,
         )
+
+    def _enlist(self, worker: Worker) -> None:
         worker.on_answer = lambda answer: self._answered(worker, answer)
-        worker.on_lost = lambda: self._lost(worker, "")
-        return worker
+        worker.on_lost = lambda unread: self._lost(worker, unread=unread)
+        self._next(worker)
+        if worker.lost:  # before anybody listened
+            self._lost(worker, unread=True)
 
     def _assign(self, worker: Worker, job: _Job) -> None:
         self._quiet.clear()
         seconds = self._settings.response_timeout
-        late = f"Backend worker did not respond in given time ({seconds:g} s)."
-        timer = asyncio.get_running_loop().call_later(seconds, self._lost, worker, late)
+        timer = asyncio.get_running_loop().call_later(seconds, self._late, worker)
         self._busy[worker] = (job, timer)
         worker.ask(job.request)
 
@@ -193,12 +199,20 @@ class WorkerPool:
         if not self._busy and not self._hopeful:
             self._quiet.set()
 
-    def _lost(self, worker: Worker, why: str) -> None:
+    def _late(self, worker: Worker) -> None:
+        seconds = self._settings.response_timeout
+        self._lost(worker, f"Backend worker did not respond in given time ({seconds:g} s).")
+
+    def _lost(self, worker: Worker, why: str = "", *, unread: bool = False) -> None:
         """Replace a worker that has gone, or that has to go because it took too long."""
+        worker.ignore()
         job = None
         if worker in self._busy:
             job, timer = self._busy.pop(worker)
             timer.cancel()
+            if unread and not job.again:
+                self._ask_another(job._replace(again=True))
+                job = None
         else:
             self._idle.remove(worker)
         self._hopeful += 1
@@ -206,6 +220,12 @@ class WorkerPool:
         task = asyncio.ensure_future(self._replace(worker, job, why))
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
+
+    def _ask_another(self, job: _Job) -> None:
+        if self._idle:
+            self._assign(self._idle.popleft(), job)
+        else:
+            self._waiting.appendleft(job)
 
     async def _replace(self, worker: Worker, job: _Job | None, why: str) -> None:
         hopeful = True
@@ -218,7 +238,7 @@ class WorkerPool:
             while True:
                 try:
                     replacement = await self._open()
-                except (ModelLoadFailed, ParentFailed) as error:
+                except (ModelLoadFailed, OSError) as error:
                     self._reason = f"The worker could not be started again: {error}"
                     self._log(self._reason)
                 else:
@@ -235,7 +255,7 @@ class WorkerPool:
                 self._hopeful -= 1
             if job is not None:
                 _give(job, _died(500))
-        self._next(replacement)
+        self._enlist(replacement)
 
     def _refuse_waiting(self) -> None:
         while self._waiting:

@@ -23,7 +23,7 @@ _LONGEST_SOCKET_PATH = 100  # sockaddr_un holds 107 bytes on Linux, 103 on macOS
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-class ParentFailed(Exception):  # noqa: N818 - what happened
+class ParentFailed(ChildProcessError):  # noqa: N818 - what happened
     """The warm process did not start, or ended. The message says why."""
 
 
@@ -134,7 +134,7 @@ class WarmProcess:
         except BaseException as error:
             ours.close()
             os.close(reading)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, ParentFailed):
                 raise ParentFailed(f"The warm process has ended: {error.strerror or error}.") from error
             raise
         finally:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 SAFETY = 60  # seconds; only a hang takes that long
@@ -99,11 +100,8 @@ class Server:
 
     def processes(self) -> list[int]:
         """Return the ids of the server and of all its descendants."""
-        found = [self.process.pid]
-        for pid in found:
-            for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += [int(child) for child in task.read_text().split()]
-        return found
+        server = psutil.Process(self.process.pid)
+        return [process.pid for process in (server, *server.children(recursive=True))]
 
     def stop(self) -> int:
         """End it as its user would; return the exit status."""
@@ -138,6 +136,19 @@ def start_server() -> Iterator:
         if not server._readers[0].is_alive() and server.process.returncode is not None:
             continue
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def lives():
+    """Tell whether a process runs. One that has ended but was not waited for does not."""
+
+    def lives(pid: int) -> bool:
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return lives
 
 
 @pytest.fixture

@@ -50,16 +50,6 @@ def wait_until(condition, what: str) -> None:
         time.sleep(0.01)
 
 
-def gone(pids: list[int]) -> bool:
-    def lives(pid: int) -> bool:
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        except OSError:
-            return False
-
-    return not any(lives(pid) for pid in pids)
-
-
 @pytest.mark.parametrize(
     ("code", "last_line"),
     [
@@ -148,7 +138,7 @@ def test_worker_that_takes_too_long_is_replaced(start_server, write_model):
     assert server.json('"pid"').body != before
 
 
-def test_sigterm_answers_what_is_in_flight_and_refuses_what_is_new(start_server, write_model, tmp_path):
+def test_sigterm_answers_what_is_in_flight_and_refuses_what_is_new(start_server, write_model, tmp_path, lives):
     server = start_server(write_model(OBEDIENT), "--workers", "1").wait_until_listening()
     begun, until = tmp_path / "begun", tmp_path / "until"
     with concurrent.futures.ThreadPoolExecutor() as threads:
@@ -163,7 +153,7 @@ def test_sigterm_answers_what_is_in_flight_and_refuses_what_is_new(start_server,
         assert first.result().status == 200
     idle.close()
     assert server.wait() == 0
-    wait_until(lambda: gone(descendants), "no process is left")
+    wait_until(lambda: not any(map(lives, descendants)), "no process is left")
 
 
 def _accepts(port: int) -> bool:
@@ -174,7 +164,7 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def test_no_process_outlives_a_killed_server(start_server, write_model):
+def test_no_process_outlives_a_killed_server(start_server, write_model, lives):
     server = start_server(write_model(OBEDIENT), "--workers", "2").wait_until_listening()
     processes = server.processes()
     assert len(processes) == 4, "the server, the warm process and two workers"
@@ -182,16 +172,16 @@ def test_no_process_outlives_a_killed_server(start_server, write_model):
     server.process.kill()
     server.wait()
 
-    wait_until(lambda: gone(processes), "all have ended")
+    wait_until(lambda: not any(map(lives, processes)), "all have ended")
 
 
-def test_sigterm_while_loading_ends_the_server(start_server, write_model):
+def test_sigterm_while_loading_ends_the_server(start_server, write_model, lives):
     server = start_server(write_model("import time\ndef model_fn(d):\n    print('loading')\n    time.sleep(1000)"))
     server.wait_for_line("loading")
     processes = server.processes()
 
     assert server.stop() == 0
-    wait_until(lambda: gone(processes), "all have ended")
+    wait_until(lambda: not any(map(lives, processes)), "all have ended")
 
 
 def test_default_is_a_unix_socket_that_only_its_user_may_open():

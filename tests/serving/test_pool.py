@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -81,13 +82,6 @@ async def until(condition) -> None:
     while not condition():
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.005)
-
-
-def lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_requests_are_served_first_come_first_served(loop, make_pool, tmp_path):
@@ -177,7 +171,7 @@ def test_closing_answers_what_waits_and_refuses_what_comes(loop, make_pool, tmp_
     loop.run_until_complete(scenario())
 
 
-def test_closing_does_not_wait_longer_than_told(loop, make_pool):
+def test_closing_does_not_wait_longer_than_told(loop, make_pool, lives):
     async def scenario():
         pool = make_pool()
         await pool.start()
@@ -202,7 +196,7 @@ def test_load_failure_is_raised_with_its_traceback_already_in_the_log(loop, make
     assert {"about to", "RuntimeError: no weights"} <= set(log)
 
 
-def test_start_that_is_cancelled_leaves_no_worker(loop, make_pool, tmp_path):
+def test_start_that_is_cancelled_leaves_no_worker(loop, make_pool, tmp_path, lives):
     async def scenario():
         pid_file = tmp_path / "pid"
         code = f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(1000)"
@@ -235,7 +229,7 @@ def test_worker_that_cannot_be_replaced_is_reported_and_replaced_once_it_can(loo
     assert "RuntimeError: the weights are gone" in log
 
 
-def test_worker_that_dies_idle_is_replaced(loop, make_pool):
+def test_worker_that_dies_idle_is_replaced(loop, make_pool, lives):
     async def scenario():
         pool = make_pool()
         await pool.start()
@@ -247,7 +241,7 @@ def test_worker_that_dies_idle_is_replaced(loop, make_pool):
     loop.run_until_complete(scenario())
 
 
-def test_processes_that_handlers_started_go_with_the_worker(loop, make_pool):
+def test_processes_that_handlers_started_go_with_the_worker(loop, make_pool, lives):
     async def scenario():
         pool = make_pool()
         await pool.start()
@@ -342,7 +336,7 @@ def test_single_folder_in_the_model_directory_is_the_model_directory(loop, paren
     loop.run_until_complete(scenario())
 
 
-def test_warm_process_that_is_killed_is_started_again(loop, short_dir, write_model, log):
+def test_warm_process_that_is_killed_is_started_again(loop, short_dir, write_model, log, lives):
     async def scenario():
         parent = await WarmParent.start(sys.executable, short_dir)
         pool = WorkerPool(write_model(OBEDIENT), parent=parent, log=log.append)
@@ -359,7 +353,7 @@ def test_warm_process_that_is_killed_is_started_again(loop, short_dir, write_mod
     assert not list(short_dir.iterdir())
 
 
-def test_closed_warm_process_takes_its_workers_along_and_forks_no_more(loop, short_dir, write_model, log):
+def test_closed_warm_process_takes_its_workers_along_and_forks_no_more(loop, short_dir, write_model, log, lives):
     async def scenario():
         parent = await WarmParent.start(sys.executable, short_dir)
         pool = WorkerPool(write_model(OBEDIENT), parent=parent, log=log.append)
@@ -433,5 +427,30 @@ def test_single_number_is_refused_by_the_default_input_fn(loop, parent, log, bod
         await pool.close()
         assert answer.status == 500
         assert answer.reason.startswith(f"A single number ({body.decode().strip()}) is no input")
+
+    loop.run_until_complete(scenario())
+
+
+def test_every_request_is_answered_while_workers_die_and_are_killed(loop, make_pool):
+    async def scenario():
+        pool = make_pool(workers=2)
+        await pool.start()
+
+        async def caller(number: int) -> list[int]:
+            what = order(exit=1) if number % 4 == 0 else order(eval="os.getpid()")
+            statuses = []
+            for _ in range(10):
+                answer = await pool.invoke(what)
+                statuses.append(answer.status)
+                if answer.status == 200 and number == 1:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(answer.body), 9)
+            return statuses
+
+        outcomes = await asyncio.gather(*map(caller, range(12)))
+        for number, statuses in enumerate(outcomes):
+            assert set(statuses) <= ({500, 507} if number % 4 == 0 else {200, 507})
+        answers = await asyncio.gather(*(pool.invoke(order(eval="os.getpid()")) for _ in range(20)))
+        assert {answer.status for answer in answers} == {200}
 
     loop.run_until_complete(scenario())
