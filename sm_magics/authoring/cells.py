@@ -15,6 +15,8 @@ from .source import Offsets, lines_of, parse
 _RUNS_PYTHON = re.compile(r"%%(?:time|capture|prun|sm_inference\b[^\n]*\s--run)\b")
 _LINE_MAGIC = re.compile(r"(?P<indent>[ \t]*)(?:[%!?]|(?:[\w.]+(?:[ \t]*,[ \t]*[\w.]+)*)[ \t]*=[ \t]*[%!]|[\w.]+\?)")
 
+_POSTPONED = "from __future__ import annotations\n"
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -32,6 +34,8 @@ class Statement:
         Its syntax tree.
     reads
         The global names it reads.
+    annotations
+        Those among them that only annotations read: with postponed annotations nothing needs them to run.
     features
         ``from __future__`` features that its cell asks for.
     """
@@ -41,6 +45,7 @@ class Statement:
     binding: Binding
     node: ast.stmt
     reads: Reads
+    annotations: frozenset[str]
     features: frozenset[str]
 
 
@@ -64,13 +69,15 @@ def statements(source: str, place: int) -> list[Statement]:
         rest = text[offsets.end(node) : offsets.line_end(offsets.end(node))]
         # A comment behind the statement belongs to it; another statement does not.
         own += rest.rstrip() if rest.lstrip().startswith("#") else ""
+        every, postponed = reads(own), reads(_POSTPONED + own)
         found.append(
             Statement(
                 place=(place, node.lineno),
                 text=own.rstrip() + "\n",
                 binding=bound.get(id(node), Binding(node, (), {})),
                 node=node,
-                reads=reads(own),
+                reads=every,
+                annotations=(every.now | every.later) - postponed.now - postponed.later,
                 features=features,
             )
         )

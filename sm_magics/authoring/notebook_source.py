@@ -10,9 +10,11 @@ What is taken, and from where:
   itself if it is small and plain.
 - Modules of the user's own that the slice imports are named, so that they can be put beside it.
 
-Not yet: methods attached afterwards (``Net.forward = …``, ``setattr``), names from ``import *`` other than by looking
-them up in the module, arrays and tensors as files, names that a loop, ``with`` or ``exec`` binds. Where the source
-refers to one of these, its name is in ``missing``; attached methods are not noticed.
+- What was put on a class after its definition by assignment (``Net.forward = forward``).
+
+Not yet: ``setattr``, arrays and tensors as files, names that a loop, ``with`` or ``exec`` binds, values that only a
+slow or outward call could make again. Where the source refers to such a name, it is in ``missing``; what ``setattr``
+did is not noticed.
 """
 
 from __future__ import annotations
@@ -21,22 +23,17 @@ import ast
 import builtins
 import inspect
 import linecache
-import math
 import sys
-import sysconfig
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .cells import Statement, history, latest, statements
 from .checks import dotted
 from .editing import without
+from .live import NOTHING, importable, is_plain, made_in, own_file, written_out
 from .ordering import Piece, running_order
-
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_LONGEST = 4000  # characters of a value that is written out
 
 # What may be called for a constant: it makes a value from its arguments, quickly, and touches nothing else.
 _MAKERS = {
@@ -98,7 +95,7 @@ def _is_here(obj: type, namespace: Mapping[str, object]) -> bool:
 
 def _slice_of_module(obj: type) -> Slice:
     module = sys.modules[obj.__module__]
-    path = _own_file(obj.__module__)
+    path = own_file(obj.__module__)
     name = obj.__qualname__.partition(".")[0]
     if path is None:
         return Slice(f"from {obj.__module__} import {name}\n", (), ())
@@ -115,8 +112,9 @@ class _Slicer:
         self._last = latest(self._history)
         self._cells: dict[str, list[Statement]] = {}
         self._taken: dict[str, Statement] = {}
-        self._written: dict[str, str] = {}
         self._missing: dict[str, None] = {}
+        # IPython keeps a cell's future features for all cells after it.
+        self._features = frozenset(feature for statement in self._history for feature in statement.features)
 
     def slice(self, obj: type) -> Slice:
         name = obj.__qualname__.partition(".")[0]
@@ -130,18 +128,42 @@ class _Slicer:
         todo = [name]
         while todo:
             taken = self._taken[todo.pop()]
+            optional = taken.annotations if "annotations" in self._features else frozenset()
             for read in sorted(taken.reads.now | taken.reads.later):
-                if read not in self._taken and read not in self._written and read not in self._missing:
-                    todo += self._resolve(read)
+                if read not in self._taken and read not in self._missing:
+                    todo += self._resolve(read, optional=read in optional)
+            todo = todo or self._attached()
         return self._assembled()
+
+    def _attached(self) -> list[str]:
+        """Take what was put on a class after its definition, ``Net.forward = …``, and return its keys."""
+        new = []
+        for statement in self._history:
+            if not isinstance(statement.node, ast.Assign):
+                continue
+            for target in statement.node.targets:
+                owner, _, attribute = dotted(target).partition(".")
+                definition = self._taken.get(owner)
+                if not attribute or definition is None or not isinstance(definition.node, ast.ClassDef):
+                    continue
+                key = f"{owner}.{attribute}"
+                last = self._taken.get(key)
+                if statement.place <= max(definition.place, last.place if last else definition.place):
+                    continue
+                if self._only_makes(statement.node.value):
+                    self._taken[key] = statement
+                    new.append(key)
+                else:
+                    self._missing[key] = None
+        return new
 
     def _take(self, name: str, statement: Statement) -> None:
         for bound in {name} | statement.binding.names:
             self._taken.setdefault(bound, statement)
 
-    def _resolve(self, name: str) -> list[str]:
+    def _resolve(self, name: str, *, optional: bool) -> list[str]:
         """Take what binds a name, and return the names whose own reads are to be followed."""
-        value = self._namespace.get(name, _NOTHING)
+        value = self._namespace.get(name, NOTHING)
         statement = self._definition(name, value) or self._last.get(name)
         if statement is not None and self._usable(statement, name, value):
             self._take(name, statement)
@@ -149,11 +171,15 @@ class _Slicer:
         if isinstance(value, types.ModuleType):
             text = f"import {value.__name__}" + (f" as {name}" if name != value.__name__ else "")
             return self._take_made(name, text)
-        if (origin := _importable(name, value)) is not None:
+        if (origin := importable(name, value)) is not None:
             return self._take_made(name, origin)
-        if _is_plain(value) and len(repr(value)) <= _LONGEST:
-            return self._take_made(name, f"{name} = {value!r}")
-        if not hasattr(builtins, name) and name not in {"__name__", "__file__", "__doc__", "__class__"}:
+        if (plain := written_out(value)) is not None:
+            return self._take_made(name, f"{name} = {plain}")
+        if (
+            not optional
+            and not hasattr(builtins, name)
+            and name not in {"__name__", "__file__", "__doc__", "__class__"}
+        ):
             self._missing[name] = None
         return []
 
@@ -164,14 +190,12 @@ class _Slicer:
 
     def _definition(self, name: str, value: object) -> Statement | None:
         """Return the statement that made a class or function of this name, from the cell that really ran."""
-        filename = _made_in(value)
-        if not filename:
-            return None
-        if filename not in self._cells:
-            self._cells[filename] = statements("".join(linecache.getlines(filename)), 0)
-        for statement in reversed(self._cells[filename]):
-            if name in statement.binding.defined and not isinstance(statement.node, ast.Assign | ast.AnnAssign):
-                return self._placed(statement)
+        for filename in made_in(value):
+            if filename not in self._cells:
+                self._cells[filename] = statements("".join(linecache.getlines(filename)), 0)
+            for statement in reversed(self._cells[filename]):
+                if name in statement.binding.defined and not isinstance(statement.node, ast.Assign | ast.AnnAssign):
+                    return self._placed(statement)
         return None
 
     def _placed(self, statement: Statement) -> Statement:
@@ -194,7 +218,7 @@ class _Slicer:
                     literal = ast.literal_eval(expression)
                 except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                     return self._only_makes(expression)
-                return value is _NOTHING or not _is_plain(value) or literal == value
+                return value is NOTHING or not is_plain(value) or literal == value
             case ast.If() | ast.Try():
                 parts = [child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node]
                 return all(not isinstance(part, ast.For | ast.While | ast.With | ast.Expr) for part in parts)
@@ -227,13 +251,11 @@ class _Slicer:
         by_text: dict[str, tuple[Statement, set[str]]] = {}
         for name, statement in self._taken.items():
             by_text.setdefault(statement.text, (statement, set()))[1].add(name)
-        features: set[str] = set()
         tops: dict[str, tuple[int, int]] = {}
         pieces: list[Piece] = []
         texts: list[str] = []
         used = self._used()
         for text, (statement, _names) in by_text.items():
-            features |= statement.features
             if isinstance(statement.node, ast.Import | ast.ImportFrom):
                 unused = statement.binding.names - used
                 tops.setdefault(without(text, unused), statement.place)
@@ -249,8 +271,8 @@ class _Slicer:
             )
         order = running_order(pieces)
         parts = []
-        if features:
-            parts.append(f"from __future__ import {', '.join(sorted(features))}\n")
+        if self._features:
+            parts.append(f"from __future__ import {', '.join(sorted(self._features))}\n")
         if tops:
             parts.append("".join(sorted(tops, key=lambda text: (tops[text], text))))
         body = _paragraphs([(texts[index], by_text[texts[index]][0].node) for index in order])
@@ -261,29 +283,6 @@ class _Slicer:
 
     def _used(self) -> set[str]:
         return {read for statement in self._taken.values() for read in statement.reads.now | statement.reads.later}
-
-
-_NOTHING: Any = object()
-
-
-def _made_in(value: object) -> str:
-    """Return the file name of the code that made a class or function, if ``linecache`` has its lines."""
-    functions: list[object] = [value]
-    if isinstance(value, type):
-        functions = [getattr(one, "fget", None) or getattr(one, "func", None) or one for one in vars(value).values()]
-    for function in functions:
-        inner = inspect.unwrap(function) if callable(function) else getattr(function, "__func__", function)
-        code = getattr(inner, "__code__", None)
-        if code is None:
-            continue
-        module = getattr(inner, "__module__", None)
-        if isinstance(value, type) and module != value.__module__:
-            continue
-        filename = str(code.co_filename)
-        # Generated methods, such as a dataclass's, come from "<string>".
-        if filename in linecache.cache and linecache.getlines(filename):
-            return filename
-    return ""
 
 
 def _evaluated(expression: ast.expr) -> Iterator[ast.AST]:
@@ -299,30 +298,6 @@ def _evaluated(expression: ast.expr) -> Iterator[ast.AST]:
             for part in ast.walk(child):
                 if isinstance(part, ast.expr):
                     yield part
-
-
-def _importable(name: str, value: object) -> str | None:
-    """Return the import that gives a name its value, for what a cell got by ``import *`` or a start-up file."""
-    module = getattr(value, "__module__", None)
-    original = getattr(value, "__qualname__", getattr(value, "__name__", ""))
-    if not isinstance(module, str) or module in {"__main__", "builtins"} or module not in sys.modules:
-        return None
-    if not isinstance(original, str) or getattr(sys.modules[module], original, _NOTHING) is not value:
-        return None
-    return f"from {module} import {original}" + (f" as {name}" if name != original else "")
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, float):
-        return type(value) is float and math.isfinite(value)
-    if type(value) in _PLAIN:
-        return type(value) is not complex
-    if type(value) in {list, tuple, set, frozenset}:
-        parts: Any = value
-        return type(value) is not frozenset and bool(parts or type(value) is not set) and all(map(_is_plain, parts))
-    if isinstance(value, dict) and type(value) is dict:
-        return all(_is_plain(key) and _is_plain(part) for key, part in value.items())
-    return False
 
 
 def _paragraphs(parts: list[tuple[str, ast.stmt]]) -> str:
@@ -350,19 +325,5 @@ def _own_modules(found: Sequence[Statement]) -> Iterator[tuple[str, Path]]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
             for name in names:
-                if (path := _own_file(name)) is not None:
+                if (path := own_file(name)) is not None:
                     yield name, path
-
-
-def _own_file(module: str) -> Path | None:
-    """Return the file of a module of the user's own; None for an installed one and the standard library's."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if not file or module.partition(".")[0] in sys.stdlib_module_names:
-        return None
-    path = Path(file).resolve()
-    if "site-packages" in path.parts or "dist-packages" in path.parts or path.suffix != ".py":
-        return None
-    installed = {Path(place).resolve() for place in sysconfig.get_paths().values() if place}
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    installed = {Path(sysconfig.get_path(kind)).resolve() for kind in kinds}
-    return None if any(path.is_relative_to(place) for place in installed) else path

@@ -1,0 +1,85 @@
+"""What a live value of the notebook says about where it comes from, and whether it can be written down."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import math
+import pprint
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+NOTHING: Any = object()
+"""Stands for a name that has no value."""
+
+_PLAIN = (bool, int, float, str, bytes, type(None))
+_LONGEST = 4000  # characters of a value that is written out
+
+
+def made_in(value: object) -> Iterator[str]:
+    """Yield the file names of the code that made a class or function, those that ``linecache`` has the lines of.
+
+    A class has several where methods were put on it afterwards.
+    """
+    functions: list[object] = [value]
+    if isinstance(value, type):
+        functions = [getattr(one, "fget", None) or getattr(one, "func", None) or one for one in vars(value).values()]
+    for function in functions:
+        inner = inspect.unwrap(function) if callable(function) else getattr(function, "__func__", function)
+        code = getattr(inner, "__code__", None)
+        if code is None or (isinstance(value, type) and getattr(inner, "__module__", None) != value.__module__):
+            continue
+        filename = str(code.co_filename)
+        # Generated methods, such as a dataclass's, come from "<string>".
+        if filename in linecache.cache and linecache.getlines(filename):
+            yield filename
+
+
+def importable(name: str, value: object) -> str | None:
+    """Return the import that gives a name its value, for what a cell got by ``import *`` or a start-up file."""
+    module = getattr(value, "__module__", None)
+    original = getattr(value, "__qualname__", getattr(value, "__name__", ""))
+    if not isinstance(module, str) or module in {"__main__", "builtins"} or module not in sys.modules:
+        return None
+    if not isinstance(original, str) or getattr(sys.modules[module], original, NOTHING) is not value:
+        return None
+    return f"from {module} import {original}" + (f" as {name}" if name != original else "")
+
+
+def written_out(value: object) -> str | None:
+    """Return a small plain value as source: numbers, text, and containers of them; None for anything else."""
+    if not is_plain(value):
+        return None
+    # Sets come out sorted: the same value has the same text in every process.
+    text = pprint.pformat(value, width=100, sort_dicts=False)
+    return text if len(text) <= _LONGEST else None
+
+
+def is_plain(value: object) -> bool:
+    """Return whether a value is nothing but numbers, text and containers of them, so that its text says it all."""
+    if isinstance(value, float):
+        return type(value) is float and math.isfinite(value)
+    if type(value) in _PLAIN:
+        return True
+    if type(value) in {list, tuple, set, frozenset}:
+        parts: Any = value
+        return type(value) is not frozenset and bool(parts or type(value) is not set) and all(map(is_plain, parts))
+    if isinstance(value, dict) and type(value) is dict:
+        return all(is_plain(key) and is_plain(part) for key, part in value.items())
+    return False
+
+
+def own_file(module: str) -> Path | None:
+    """Return the file of a module of the user's own; None for an installed one and the standard library's."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if not file or module.partition(".")[0] in sys.stdlib_module_names:
+        return None
+    path = Path(file).resolve()
+    if "site-packages" in path.parts or "dist-packages" in path.parts or path.suffix != ".py":
+        return None
+    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+    installed = {Path(sysconfig.get_path(kind)).resolve() for kind in kinds}
+    return None if any(path.is_relative_to(place) for place in installed) else path
