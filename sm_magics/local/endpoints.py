@@ -152,8 +152,6 @@ class Endpoints:
         if row is None or row.name != name or row.status not in {IN_SERVICE, UPDATING}:
             return None
         life = self._lives[name]
-        if life.version and life.version.is_lost and (life.starting is None or life.starting.done()):
-            life.starting = self._begin(self._start_again(name, life.version))
         if life.starting:
             await asyncio.wait({life.starting})
         return life.version
@@ -210,7 +208,6 @@ class Endpoints:
     async def _start_again(self, name: str, version: Version) -> None:
         try:
             async with self._again:
-                await version.close(drain=0)
                 await _starting(version)
         except VersionFailedError as error:
             if self._resources.get(Kind.ENDPOINT, name).status == IN_SERVICE:
@@ -333,7 +330,6 @@ def _description(row: Resource) -> dict[str, Any]:
         "CreationTime": row.created,
         "LastModifiedTime": row.modified,
         "FailureReason": document["reason"],
-        "DataCaptureConfig": None,
     }
     if row.status in {IN_SERVICE, UPDATING}:
         described["ProductionVariants"] = [

@@ -57,4 +57,4 @@ class Interpreters:
 
 
 def _is_lost(task: asyncio.Task[WarmParent]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None or not task.result().alive)
+    return task.done() and (task.cancelled() or task.exception() is not None)

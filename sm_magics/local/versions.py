@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import os
 import random
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from sm_magics.serving.messages import Answer, ModelLoadFailed, Request
-from sm_magics.serving.parent import WarmParent
 from sm_magics.serving.pool import WorkerPool
 
 from .archive import BadArchiveError, extract
@@ -32,7 +30,7 @@ PYTHON = "SM_MAGICS_PYTHON"
 #: Seconds that a container has to come up, where the variant does not say (SageMaker's own default is not published).
 _STARTUP = 600
 _ARCHIVE = "model.tar.gz"
-_PYTORCH = re.compile(r"(?:.+/)?[\w.-]*pytorch-inference[\w.-]*(?::[^/]*|@[^/]*)?")
+_REPOSITORY = "pytorch-inference"
 
 
 class VersionFailedError(Exception):
@@ -68,6 +66,11 @@ class Variant:
     def hostname(self) -> str:
         """What AWS's messages call the container."""
         return str(self.container.get("ContainerHostname", "primary"))
+
+    @property
+    def repository(self) -> str:
+        """The container image's repository: its name without registry, tag and digest."""
+        return str(self.container["Image"]).rpartition("/")[2].partition("@")[0].partition(":")[0]
 
     @property
     def model_data(self) -> str:
@@ -114,7 +117,6 @@ class Version:
             for settings in snapshot["config"]["ProductionVariants"]
         ]
         self._pools: dict[str, WorkerPool] = {}
-        self._parents: list[WarmParent] = []
 
     def take(self, objects: Objects) -> None:
         """Take hold of the model data: from here on it may be deleted from S3."""
@@ -135,10 +137,10 @@ class Version:
             If it is not there, or no archive that may be unpacked.
         """
         for variant in self.variants:
-            if not _PYTORCH.fullmatch(variant.container["Image"]):
+            if variant.repository != _REPOSITORY:
                 raise VersionFailedError(
                     f"The container image {variant.container['Image']} of production variant {variant.name} cannot "
-                    "run on this machine: only pytorch-inference images can."
+                    f"run on this machine: only {_REPOSITORY} images can."
                 )
             archive = self._folder(variant) / _ARCHIVE
             if variant.model_data and not archive.exists():
@@ -181,7 +183,6 @@ class Version:
             ) from error
         pool = WorkerPool(self._model_dir(variant), parent=parent, log=log, workers=variant.workers, environ=environ)
         self._pools[variant.name] = pool
-        self._parents.append(parent)
         try:
             await asyncio.wait_for(pool.start(), allowed)
         except ModelLoadFailed:
@@ -193,11 +194,6 @@ class Version:
         else:
             return
         raise VersionFailedError(PING_FAILED.format(variant=variant.name))
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether a process that its workers were forked from is gone, and they with it."""
-        return not all(parent.alive for parent in self._parents)
 
     def choose(self, name: str) -> Variant | None:
         """Return the variant of that name, or for an empty one any of them, by their weights. None if there is none."""
@@ -215,7 +211,6 @@ class Version:
     async def close(self, *, drain: float) -> None:
         """End the workers, having let them answer what they were asked, for `drain` seconds at most."""
         pools, self._pools = list(self._pools.values()), {}
-        self._parents.clear()
         await asyncio.gather(*(pool.close(drain=drain) for pool in pools))
 
     async def remove(self) -> None:

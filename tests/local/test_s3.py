@@ -8,6 +8,7 @@ import http.client
 import io
 import os
 import re
+import resource
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -280,3 +281,17 @@ def test_a_file_that_is_not_the_one_that_was_meant_is_refused(put_file, service,
         put_file("refused", path, digest, body=io.BytesIO(b"a body too"))
     assert code(s3.head_object, Bucket=BUCKET, Key="refused") == "404"
     assert not list((service.home / "objects").glob("draft-*"))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are set on Linux only")
+def test_a_full_disk_is_said_and_leaves_nothing(own_service):
+    own_service.start()
+    own_service.upload("small", b"small")
+    # No file may grow over a megabyte: to the process it looks as a full disk does.
+    resource.prlimit(own_service.process.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    with pytest.raises(ClientError, match="disk of SageMaker on this machine is full") as caught:
+        own_service.upload("large", b"x" * (3 << 20))
+    assert caught.value.response["Error"]["Code"] == "InsufficientStorage"
+    assert code(own_service.s3.head_object, Bucket=BUCKET, Key="large") == "404"
+    assert not list((own_service.home / "objects").glob("draft-*"))
+    assert read(own_service.s3, "small") == b"small"
