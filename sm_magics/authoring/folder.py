@@ -195,12 +195,14 @@ class CodeFolder:
             copy=copy,
         )
 
-    def check_may_replace(self, path: Path, *, author: Author = NOBODY, force: bool = False) -> Path | None:
+    def check_may_replace(
+        self, path: Path, *, author: Author = NOBODY, force: bool = False, digest: str = "", new_text: str = ""
+    ) -> Path | None:
         """Refuse to replace a file that is not ours: see `Claims.check_may_replace`.
 
         For the files that packaging writes (``model.pth``, ``model.tar.gz``), before the work of making them begins.
         """
-        return self._claims.check_may_replace(path, author=author, force=force)
+        return self._claims.check_may_replace(path, author=author, force=force, digest=digest, new_text=new_text)
 
     def claim(self, path: Path, *, author: Author = NOBODY, digest: str, force: bool = False) -> Path | None:
         """Record that a file is ours once it has the content of this SHA-256: see `Claims.claim`."""

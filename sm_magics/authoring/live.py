@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import linecache
 import math
-import pprint
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -53,9 +52,21 @@ def written_out(value: object) -> str | None:
     """Return a small plain value as source: numbers, text, and containers of them; None for anything else."""
     if not is_plain(value):
         return None
-    # Sets come out sorted: the same value has the same text in every process.
-    text = pprint.pformat(value, width=100, sort_dicts=False)
+    text = _text(value)
     return text if len(text) <= _LONGEST else None
+
+
+def _text(value: Any) -> str:
+    """Return what ``repr`` does, with sets sorted: the same value has the same text in every process."""
+    if isinstance(value, set):
+        return "{" + ", ".join(sorted(map(_text, value))) + "}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_text(key)}: {_text(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_text, value)) + (",)" if len(value) == 1 else ")")
+    return repr(value)
 
 
 def is_plain(value: object) -> bool:
