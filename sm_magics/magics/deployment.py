@@ -55,6 +55,7 @@ class DeploymentMagics(Magics):
         from sm_magics.display import render
         from sm_magics.hosting import deploy, machine
         from sm_magics.hosting.plan import check_name
+        from sm_magics.packaging import Package
 
         options = parsing.parse(self.sm_deploy, line)
         if options.wait and options.no_wait:
@@ -64,25 +65,26 @@ class DeploymentMagics(Magics):
         env = _environment(options.env)
         session, settings = self.session, self.session.settings(options)
         name = check_name(options.endpoint_name or self._default_name(options.what))
-        if settings.where == LOCAL:
-            machine.prepare()
-        live = Live(session, name)
-        package = self._package(options, live)
+        what = self._what(options)  # before anything is started
         is_local = settings.where == LOCAL
-        endpoint = deploy(
-            package,
-            name,
-            settings=settings,
-            origin=self._origin(package),
-            initial_instance_count=options.initial_instance_count,
-            env=env,
-            update=options.update,
-            wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
-            listener=live,
-        )
-        session.last_endpoint = endpoint
-        session.regions.add(endpoint.where)
-        live.finish(render.endpoint(endpoint))
+        if is_local:
+            machine.prepare()
+        with Live(session, name) as live:
+            package = what if isinstance(what, Package) else packaging.build(session, what, options.what, options, live)
+            endpoint = deploy(
+                package,
+                name,
+                settings=settings,
+                origin=self._origin(package),
+                initial_instance_count=options.initial_instance_count,
+                env=env,
+                update=options.update,
+                wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
+                listener=live,
+            )
+            session.last_endpoint = endpoint
+            session.regions.add(endpoint.where)
+            live.finish(render.endpoint(endpoint))
         return session.result(endpoint, options.out)
 
     @line_magic
@@ -108,7 +110,8 @@ class DeploymentMagics(Magics):
                 session.last_endpoint = None
             session.show(render.removal(plan))
 
-    def _package(self, options: argparse.Namespace, live: Live) -> Package:
+    def _what(self, options: argparse.Namespace) -> Any:
+        """Return the package, or else the model, that a command names; the last package where it names none."""
         from sm_magics.packaging import Package
 
         if not options.what:
@@ -118,11 +121,9 @@ class DeploymentMagics(Magics):
                 )
             return self.session.last_package
         value = packaging.resolve(self.session, options.what)
-        if isinstance(value, Package):
-            return value
         if isinstance(value, Path) and value.name.endswith((".tar.gz", ".tgz")):
             return Package.open(value)
-        return packaging.build(self.session, options.what, options, live)
+        return value
 
     def _default_name(self, what: str | None) -> str:
         """Return a name from the notebook and the variable."""

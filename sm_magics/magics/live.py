@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
-
-from IPython.display import DisplayHandle, display
+import uuid
+from typing import TYPE_CHECKING
 
 from sm_magics.progress import Event, StatusChanged
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from sm_magics.display.page import Shown
 
     from .session import SmMagics
@@ -30,17 +31,26 @@ class Live:
 
     def __init__(self, session: SmMagics, name: str) -> None:
         self._name = name
-        self._handle: DisplayHandle | None = None
+        self._publish = session.shell.display_pub.publish
+        self._place = {"display_id": uuid.uuid4().hex}
+        self._has_drawn = False
         kernel = getattr(session.shell, "kernel", None)
         self._draws = kernel is not None and session.is_watched  # a terminal can't update what it has printed
         self._next = time.monotonic() + PATIENCE
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and self._has_drawn:  # the error says how it ended
+            self._publish({"text/plain": ""}, transient=self._place, update=True)
 
     def __call__(self, event: Event) -> None:
         """Show an event, unless the last one was a moment ago."""
         now = time.monotonic()
         if not self._draws or (now < self._next and not isinstance(event, StatusChanged)):
             return
-        if self._handle is None and now < self._next:
+        if not self._has_drawn and now < self._next:
             return
         from sm_magics.display import render
 
@@ -52,10 +62,8 @@ class Live:
         self._draw(shown)
 
     def _draw(self, shown: Shown) -> None:
-        bundle: dict[str, Any] = shown.bundle()
-        if self._handle is not None:
-            self._handle.update(bundle, raw=True)
-        elif self._draws:
-            self._handle = display(bundle, raw=True, display_id=True)
+        if self._draws:
+            self._publish(shown.bundle(), transient=self._place, update=self._has_drawn)
+            self._has_drawn = True
         else:
-            display(bundle, raw=True)
+            self._publish(shown.bundle())

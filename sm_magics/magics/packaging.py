@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,11 +41,12 @@ def package_options(function: parsing.Magic) -> parsing.Magic:
     return function
 
 
-def build(session: SmMagics, expression: str, options: argparse.Namespace, listener: Listener = ignore) -> Package:
-    """Package what an expression or a path names, as the options say."""
+def build(
+    session: SmMagics, model: Any, expression: str, options: argparse.Namespace, listener: Listener = ignore
+) -> Package:
+    """Package a model, the value of an expression or a path, as the options say."""
     from sm_magics.packaging import package
 
-    model = resolve(session, expression)
     result = package(
         model,
         name=options.name or _name(expression, model),
@@ -71,8 +73,9 @@ def resolve(session: SmMagics, expression: str) -> Any:
     ExpressionError
         If it names nothing, with the model variables that there are.
     """
-    if expression not in session.shell.user_ns and Path(expression).expanduser().is_file():
-        return Path(expression).expanduser()
+    path = os.path.expanduser(expression)  # noqa: PTH111 - pathlib's raises where there is no such user
+    if expression not in session.shell.user_ns and os.path.isfile(path):  # noqa: PTH113 - or where it is too long
+        return Path(path)
     if re.search(r"\.(pth?|ckpt|tar\.gz|safetensors)$", expression) or expression.startswith(("/", "./", "~")):
         raise ExpressionError(
             f"There is no file {expression!r}.", hint="%sm_package MODEL    # a variable, or a path that exists"
@@ -126,7 +129,8 @@ class PackagingMagics(Magics):
         from sm_magics.display import render
 
         options = parsing.parse(self.sm_package, line)
-        live = Live(self.session, options.name or options.model)
-        package = build(self.session, options.model, options, live)
-        live.finish(render.package(package))
+        model = resolve(self.session, options.model)
+        with Live(self.session, options.name or options.model) as live:
+            package = build(self.session, model, options.model, options, live)
+            live.finish(render.package(package))
         return self.session.result(package, options.out)

@@ -55,8 +55,7 @@ class Notebook:
 @pytest.fixture
 def notebook(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    if "SM_MAGICS_HOME" not in __import__("os").environ:
-        monkeypatch.setenv("SM_MAGICS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SM_MAGICS_HOME", str(tmp_path / "home"))
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
