@@ -164,8 +164,10 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def test_no_process_outlives_a_killed_server(start_server, write_model, lives):
-    server = start_server(write_model(OBEDIENT), "--workers", "2").wait_until_listening()
+def test_no_process_outlives_a_killed_server(start_server, write_model, short_dir, lives):
+    # What is killed cannot tidy up: its temporary directory lies in ours.
+    environ = {"TMPDIR": str(short_dir)}
+    server = start_server(write_model(OBEDIENT), "--workers", "2", environ=environ).wait_until_listening()
     processes = server.processes()
     assert len(processes) == 4, "the server, the warm process and two workers"
 
