@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any
 
 import torch
@@ -90,7 +91,7 @@ def count_tensors(value: Any) -> int:
 def save_state(state: Mapping[str, Any], file: IO[bytes], report: Callable[[int, int], None]) -> list[str]:
     """Write a state_dict as ``torch.save`` would; `report` is called with the bytes done and the bytes in all.
 
-    This, like the other two that save, returns sentences on what the person should know.
+    This, like the others that save, returns sentences on what the person should know.
     """
     total = weights.total_bytes(state)
     done = 0
@@ -116,15 +117,13 @@ def save_module(model: nn.Module, file: IO[bytes]) -> list[str]:
     return []
 
 
-def save_torchscript(model: Any, file: IO[bytes], sample: Any) -> list[str]:
-    """Write a module as TorchScript.
+def torchscript(model: Any, sample: Any) -> tuple[Any, list[str]]:
+    """Return a model as TorchScript, and sentences on what the person should know.
 
     Parameters
     ----------
     model
-        A ``ScriptModule``, saved as it is, or an ``nn.Module``, compiled by ``torch.jit.script``.
-    file
-        Opened for writing bytes.
+        A ``ScriptModule``, which is returned as it is, or an ``nn.Module``, compiled by ``torch.jit.script``.
     sample
         What the module is traced with if it cannot be scripted: its argument, or a tuple of them; None for none.
 
@@ -133,15 +132,26 @@ def save_torchscript(model: Any, file: IO[bytes], sample: Any) -> list[str]:
     UnsupportedModelError
         If it can be neither scripted nor traced.
     """
-    notes: list[str] = []
-    script = model
+    if isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+        return model, []
+    with _deprecated_or_not():
+        notes, script = _compiled(_in_eval_mode(model), sample)
+    return script, notes
+
+
+def save_torchscript(script: Any, file: IO[bytes]) -> list[str]:
+    """Write TorchScript."""
+    with _deprecated_or_not():
+        torch.jit.save(script, file)
+    return []
+
+
+@contextmanager
+def _deprecated_or_not() -> Iterator[None]:
     with warnings.catch_warnings():
         # Newer versions of torch deprecate TorchScript; the container's default model_fn loads nothing else.
         warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-        if not isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
-            notes, script = _compiled(_in_eval_mode(model), sample)
-        torch.jit.save(script, file)
-    return notes
+        yield
 
 
 def _compiled(model: nn.Module, sample: Any) -> tuple[list[str], Any]:

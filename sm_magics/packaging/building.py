@@ -101,7 +101,7 @@ def package(
     folder = CodeFolder(directory)
     fitting = fit(subject, folder, notebook=Notebook(cells, namespace), save_as=save_as, sample=sample)
     weights = subject.path or directory / fitting.file
-    _check_ownership(folder, [target, *([] if subject.path else [weights])], author, force=force)
+    _check_ownership(folder, [target, *([weights] if fitting.save else [])], fitting, author, force=force)
     extra = included_members(directory, include, beside={fitting.file, target.name})
     _write_code(folder, fitting, author, force=force)
     notes = [*fitting.notes, *_check_code(folder)]
@@ -150,18 +150,24 @@ def _torch_version() -> str:
         return ""
 
 
-def _check_ownership(folder: CodeFolder, paths: Sequence[Path], author: Author, *, force: bool) -> None:
+def _check_ownership(folder: CodeFolder, paths: Sequence[Path], fitting: Fit, author: Author, *, force: bool) -> None:
+    """Refuse to replace what is not ours before anything is written."""
     for path in paths:
         if not path.parent.is_dir() and path.parent != folder.model_dir:
             raise PackagingError(f"There is no directory {path.parent}.", hint=f"!mkdir -p {path.parent}")
         folder.check_may_replace(path, author=author, force=force)
+    for relative, text in fitting.files.items():
+        path = folder.path / relative
+        if not path.is_file() or path.read_bytes() != text.encode():
+            folder.check_may_replace(path, author=author, force=force)
 
 
 def _write_code(folder: CodeFolder, fitting: Fit, author: Author, *, force: bool) -> None:
-    for relative, text in fitting.files.items():
-        folder.write_file(relative, text, author=author, force=force)
+    # The sections come first: whether they may be replaced is seen only when they are written.
     for section, text in fitting.sections.items():
         folder.write_section(text, name=section, author=author, force=force)
+    for relative, text in fitting.files.items():
+        folder.write_file(relative, text, author=author, force=force)
     ensure_requirements(folder, author=author)
 
 

@@ -195,4 +195,6 @@ def _with_saving(subject: Subject, fitting: Fit, sample: Any, *, complete: bool)
         return replace(fitting, note=words, save=lambda file, report: artifact.save_state(state, file, report))
     if fitting.saved_as == "module":
         return replace(fitting, save=lambda file, _report: artifact.save_module(model, file))
-    return replace(fitting, save=lambda file, _report: artifact.save_torchscript(model, file, sample))
+    script, notes = artifact.torchscript(model, sample)
+    fitting = replace(fitting, notes=(*fitting.notes, *notes))
+    return replace(fitting, save=lambda file, _report: artifact.save_torchscript(script, file))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import re
 import sys
@@ -151,19 +152,19 @@ def _requirements(source: str, files: Mapping[str, Path]) -> list[str]:
     everything = [source, *(path.read_text(encoding="utf-8") for path in files.values())]
     imported = {name for text in everything for name in imported_by(text)} - _IN_THE_IMAGE
     foreign = sorted(name for name in imported if name not in sys.stdlib_module_names and not is_own(name))
-    if not foreign:
-        return []
-    homes = importlib.metadata.packages_distributions()
+    pinned = ((name, _pinned(name)) for name in foreign)
     return [
-        f"The model's code imports {name}: {_pinned(homes[name][0])} belongs into code/requirements.txt."
-        for name in foreign
-        if name in homes
+        f"The model's code imports {name}: {pin} belongs into code/requirements.txt." for name, pin in pinned if pin
     ]
 
 
-def _pinned(distribution: str) -> str:
-    version = importlib.metadata.version(distribution).partition("+")[0]
-    return f"{distribution}=={version}"
+def _pinned(module: str) -> str:
+    """Return the requirement that gives a module, as it is installed here; empty if no distribution does."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return f"{module}=={importlib.metadata.version(module)}"
+    # Slow: it reads the list of files of everything that is installed.
+    homes = importlib.metadata.packages_distributions().get(module, [])
+    return f"{homes[0]}=={importlib.metadata.version(homes[0]).partition('+')[0]}" if homes else ""
 
 
 def uses_sm_model(script: Script | None) -> bool:

@@ -113,6 +113,8 @@ class Writer:
         raise Inexpressible(f"is a {kind.__module__}.{kind.__qualname__}")
 
     def _method(self, value: MethodType) -> str:
+        if getattr(type(value.__self__), value.__name__, None) is not value.__func__:
+            raise Inexpressible("is a method that its class does not have")
         return f"{self.value(value.__self__)}.{value.__name__}"
 
     def _module(self, _value: nn.Module) -> str:

@@ -111,7 +111,7 @@ class _Draft:
         self._lines += self._attributes(self._run())
         built = self._run()
         if not same_structure(model, built, exactly=True) or changed_attributes(model, built, trusting=True):
-            raise _refusal(f"No code was found that builds this {type(model).__name__} again.")
+            raise self._failure("")
 
     def finished(self) -> Rebuild:
         """Return the code with those imports that it uses."""
@@ -139,9 +139,13 @@ class _Draft:
             exec(compile(source, "sm_model.py", "exec"), scope)  # noqa: S102 - what was written here a moment ago
             return construct(scope["build_model"], self._model)
         except Exception as error:
-            raise _refusal(
-                f"No code was found that builds this {type(self._model).__name__} again ({error})."
-            ) from error
+            raise self._failure(f" ({error})") from error
+
+    def _failure(self, reason: str) -> InferenceScriptError:
+        hooked = [type(module).__name__ for module in self._model.modules() if module._forward_hooks]  # noqa: SLF001
+        hooked += [type(module).__name__ for module in self._model.modules() if module._forward_pre_hooks]  # noqa: SLF001
+        because = f": a hook is registered on its {hooked[0]}" if hooked else reason
+        return _refusal(f"No code was found that builds this {type(self._model).__name__} again{because}.")
 
     def _place(self, place: str, put: str, module: nn.Module) -> None:
         """Write what makes a module like this one; `put` is the statement that puts the expression at its place."""
