@@ -43,7 +43,7 @@ def extract(archive: Path, directory: Path) -> None:
                     raise BadArchiveError(f"it unpacks to more than {room} bytes")
                 _check(member)
                 tar.extract(member, directory, filter="data")
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, ValueError, zlib.error) as error:
         raise BadArchiveError(f"{error}".rstrip(".") or "it ends too early") from error
     except OSError as error:
         # gzip's own errors are OSErrors without a number.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 #: Bytes handled at a time.
-PIECE = 1 << 20
+PIECE = 256 * 1024
 
 
 @dataclass(frozen=True)

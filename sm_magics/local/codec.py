@@ -1,8 +1,7 @@
 """JSON over botocore's shapes: what a request says, and what an answer may say.
 
 Values between `parse` and `dump` are plain: str, int, float, bool, bytes, list, dict; a timestamp is a float of seconds
-since the epoch. Members that the model does not know are dropped from requests, as AWS does, and are a mistake of ours
-in answers.
+since the epoch. Members that the model does not know are dropped, as AWS does: botocore's models differ by version.
 """
 
 from __future__ import annotations
@@ -92,18 +91,14 @@ def _scalar(kind: str, value: Any) -> Any:
         return int(value)
     if kind in {"float", "double"} and number:
         return float(value)
-    if kind == "timestamp":
-        return _timestamp(value) if number or isinstance(value, str) else _raise(_mismatch(kind, value))
+    if kind == "timestamp" and (number or isinstance(value, str)):
+        return _timestamp(value)
     if kind == "blob" and isinstance(value, str):
         try:
             return base64.b64decode(value, validate=True)
         except binascii.Error as error:
             raise not_serializable("A member is not valid base64.") from error
     raise _mismatch(kind, value)
-
-
-def _raise(error: Exception) -> Any:
-    raise error
 
 
 def _timestamp(value: float | str) -> float:
@@ -131,13 +126,7 @@ def _mismatch(kind: str, value: Any) -> Exception:
 
 
 def dump(shape: Any, value: Any) -> Any:
-    """Return an answer's value for ``json.dumps``. None members are left out: null breaks some clients.
-
-    Raises
-    ------
-    KeyError
-        For a member that the shape does not have.
-    """
+    """Return an answer's value for ``json.dumps``. None members are left out: null breaks some clients."""
     kind = shape.type_name
     if kind == "structure":
         members = shape.members

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import shutil
@@ -30,6 +31,8 @@ _HOLDS = 2
 #: Seconds that requests in flight have when their version is replaced, or deleted, or the service ends.
 _DRAIN = 60.0
 _LAST_DRAIN = 5.0
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -208,7 +211,7 @@ class Endpoints:
     async def _start_again(self, name: str, version: Version) -> None:
         try:
             async with self._again:
-                await _starting(version)
+                await _bring_up(version, unpacked=True)
         except VersionFailedError as error:
             if self._resources.get(Kind.ENDPOINT, name).status == IN_SERVICE:
                 await self._fail(name, version, str(error))
@@ -286,21 +289,22 @@ class Endpoints:
 _INTERRUPTED = "SageMaker on this machine ended while the endpoint was being {}."
 
 
-async def _bring_up(version: Version) -> None:
-    """Unpack and start a version, or raise VersionFailedError, whatever goes wrong."""
-    try:
-        await version.unpack()
-    except OSError as error:
-        raise VersionFailedError(f"The model data could not be unpacked: {error.strerror or error}.") from error
-    await _starting(version)
+async def _bring_up(version: Version, *, unpacked: bool = False) -> None:
+    """Unpack a version's model data, unless that is done, and start it.
 
-
-async def _starting(version: Version) -> None:
+    Raises
+    ------
+    VersionFailedError
+        Whatever goes wrong: an endpoint never stays in transition.
+    """
     try:
+        if not unpacked:
+            await version.unpack()
         await version.start()
     except VersionFailedError:
         raise
     except Exception as error:
+        _logger.exception("A version of %s could not be brought up", version.config_name)
         raise VersionFailedError(f"The container could not be started: {type(error).__name__}: {error}") from error
 
 
