@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .contract import HANDLERS
 from .findings import Finding
 from .folder import Author, CodeFolder, Written
 from .loading import LoadedBy, code_expectations
@@ -11,7 +10,6 @@ from .requirements import ensure_requirements
 from .script import Script, Section
 
 __all__ = [
-    "HANDLERS",
     "Author",
     "CodeFolder",
     "Finding",

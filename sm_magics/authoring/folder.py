@@ -57,7 +57,7 @@ class Written:
     stale
         Sections whose cell has not been run in this session.
     findings
-        What is wrong with ``code/`` now.
+        What is wrong with ``code/`` now; for another file than the script, with that file.
     copy
         Where the file that was replaced by force is kept.
     """
@@ -191,7 +191,7 @@ class CodeFolder:
             defined=tuple(definitions(tree)) if tree else (),
             replaced=before is not None,
             unchanged=before == data,
-            findings=self.check(),
+            findings=tuple(finding for finding in self.check() if finding.path == f"code/{inside}"),
             copy=copy,
         )
 

@@ -88,7 +88,8 @@ def test_importing_the_script_itself_is_found():
 
 
 def test_findings_of_the_folder_name_the_section_and_the_cells_line(folder):
-    folder.write_file("torch.py", "x = missing\n")
+    beside = folder.write_file("torch.py", "x = missing\n")
+    assert [one.code for one in beside.findings] == ["SM131", "SM111"]
     folder.write_section("import os\n\n\ndef predict_fn(data, model):\n    return Scaler(data)\n")
     written = folder.write_section("def input_fn(body):\n    return body\n")
     assert [(one.code, one.path, one.section, one.cell_line) for one in written.findings] == [

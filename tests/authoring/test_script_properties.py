@@ -8,7 +8,7 @@ import keyword
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sm_magics.authoring import HANDLERS
+from sm_magics.authoring.contract import HANDLERS
 from sm_magics.authoring.script import Script
 
 # Inside a class, a name with two leading underscores is another name.
