@@ -6,12 +6,9 @@ replace the file as a whole, then settle the record. A crash between any two of 
 
 from __future__ import annotations
 
-import os
-import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from sm_magics.errors import AuthoringError, FileConflictError
@@ -21,10 +18,11 @@ from .bindings import definitions
 from .checks import check_layout, check_module
 from .contract import HANDLERS, check_contract
 from .findings import Finding, not_silenced
+from .inside import check_encoding, check_inside, checked_path
 from .ownership import Claims, alone, check_notebook, edited, notebook_name, read_text, stranger
 from .percent import locate
 from .record import NOBODY, Author, FileRecord, Record, SectionRecord
-from .script import PREAMBLE, Merge, Script, derived_name
+from .script import PREAMBLE, SETUP, Merge, Script, derived_name
 from .source import parse_cell
 
 __all__ = ["Author", "CodeFolder", "Written"]
@@ -119,13 +117,15 @@ class CodeFolder:
         tree = parse_cell(source)
         make_directory(self.path)
         path = self.model_dir / SCRIPT
-        self._check_inside(path)
+        check_inside(path, self.path)
         with alone(self.model_dir):
             record = Record.read(self.model_dir)
             script, entry, copy, before = self._open_script(record, author, force=force)
             earlier = _earlier_section(
                 entry, script, author, tree_names=set(definitions(tree)), derived=derived_name(tree)
             )
+            if name is None:
+                _check_setup(entry, derived_name(tree), author)
             merge = script.merged(source, name=name, instead_of=earlier if name is None else None)
             changed = _changed_by_hand(script, merge, entry, earlier if name is None else None)
             if changed and not force:
@@ -171,16 +171,16 @@ class CodeFolder:
         AuthoringError
             If the path leads out of ``code/`` or is ``inference.py``, or the file cannot be written.
         """
-        inside = _checked_path(relative)
+        inside = checked_path(relative)
         tree = parse_cell(text, filename=f"code/{inside}") if inside.suffix == ".py" else None
         try:
             data = text.encode()
         except UnicodeEncodeError as error:
             raise AuthoringError(f"The text for code/{inside} is not valid Unicode: {error.reason}.") from error
-        _check_encoding(data, inside)
+        check_encoding(data, inside)
         make_directory(self.path)
         path = self.path / inside
-        self._check_inside(path)
+        check_inside(path, self.path)
         digest = sha256(data).hexdigest()
         before = path.read_bytes() if path.is_file() else None
         copy = self._claims.claim(path, author=author, digest=digest, force=force, new_text=text)
@@ -262,7 +262,7 @@ class CodeFolder:
     def _save_script(self, record: Record, entry: FileRecord, merge: Merge, author: Author, before: str | None) -> None:
         text = merge.script.render()
         data = text.encode()
-        _check_encoding(data, PurePosixPath("inference.py"))
+        check_encoding(data, PurePosixPath("inference.py"))
         notebook = notebook_name(author, self.model_dir) or entry.notebook
         settled = _settled(entry, merge, author)
         if text != before:
@@ -275,46 +275,6 @@ class CodeFolder:
             write_atomically(self.model_dir / SCRIPT, data)
         record.files[SCRIPT] = replace(settled, notebook=notebook)
         record.write(self.model_dir)
-
-    def _check_inside(self, path: Path) -> None:
-        """Refuse a path that a symbolic link leads out of ``code/``."""
-        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)):
-            raise AuthoringError(f"{path} leads out of {self.path}, through a symbolic link.", hint="Remove the link.")
-
-
-def _checked_path(relative: str) -> PurePosixPath:
-    path = PurePosixPath(relative)
-    if not relative.strip() or not path.parts or relative.endswith("/") or "\0" in relative:
-        raise AuthoringError(f"{relative!r} names no file.", hint="Name one, such as: %%sm_code features.py")
-    if path.is_absolute() or ".." in path.parts or relative.startswith("~"):
-        raise AuthoringError(
-            f"{relative} leads out of code/.", hint="Name a file inside it, such as: %%sm_code features.py"
-        )
-    if path.parts[0] == "code" and len(path.parts) > 1:
-        raise AuthoringError(
-            f"Paths are inside code/ already: {relative} would be code/{relative}.",
-            hint=f"%%sm_code {PurePosixPath(*path.parts[1:])}",
-        )
-    if str(path).casefold() == "inference.py":
-        raise AuthoringError(
-            "inference.py is written by cells, one section each, not as a whole.", hint="Use %%sm_inference."
-        )
-    return path
-
-
-def _check_encoding(data: bytes, path: PurePosixPath) -> None:
-    """Refuse Python source whose first lines declare another encoding than the one it is written in."""
-    if path.suffix != ".py":
-        return
-    try:
-        encoding, _ = tokenize.detect_encoding(BytesIO(data).readline)
-    except SyntaxError as error:
-        encoding = str(error)
-    if encoding not in {"utf-8", "utf-8-sig"}:
-        raise AuthoringError(
-            f"The first lines of code/{path} would declare another encoding than UTF-8: {encoding}.",
-            hint="Take the coding comment out of the cell; files here are UTF-8.",
-        )
 
 
 def _digests(entry: FileRecord, name: str) -> tuple[str, ...]:
@@ -338,6 +298,16 @@ def _earlier_section(
         if before & tree_names or (not before and not tree_names):
             return section.name
     return None
+
+
+def _check_setup(entry: FileRecord, derived: str, author: Author) -> None:
+    """Refuse a second cell that defines nothing: its section's name says nothing about which of the two it is."""
+    known = entry.sections.get(derived)
+    if derived == SETUP and known and known.cell_id and author.cell_id and known.cell_id != author.cell_id:
+        raise AuthoringError(
+            f"Another cell has written the section {SETUP}, and this one defines nothing that could name it.",
+            hint=f"%%sm_inference NAME adds a section; %%sm_inference {SETUP} replaces that one.",
+        )
 
 
 def _changed_by_hand(script: Script, merge: Merge, entry: FileRecord, earlier: str | None) -> FileConflictError | None:

@@ -4,7 +4,7 @@
 
     what a person wrote by hand at the top, kept as it is
 
-    # %% imports
+    # %% imports torch
     import torch
 
     # %% model_fn
@@ -41,6 +41,11 @@ from .source import is_docstring, parse, parse_cell
 
 PREAMBLE = "(top of the file)"
 """What the text before the first section is called where a section's name is expected."""
+
+SETUP = "setup"
+"""The section of a cell that defines nothing and does more than import."""
+
+_LONGEST_LIST = 70  # characters of a name that lists imports
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ class Script:
             The cell's text.
         name
             Its section. Without it the first handler that the cell defines, in the order of the contract; else the
-            first name that it defines; else ``imports``, or ``setup`` if it does more than import.
+            first name that it defines; else ``imports`` and what it imports, or `SETUP` if it does something else.
         instead_of
             A section that this one replaces although it has another name: the same cell wrote it.
 
@@ -171,9 +176,22 @@ def derived_name(tree: ast.Module) -> str:
         if handler in defined:
             return handler
     if defined:
-        return defined[0]
+        return _as_section(defined[0])
+    imported = sorted(imports(tree))
     only_imports = all(isinstance(node, ast.Import | ast.ImportFrom) or is_docstring(node) for node in tree.body)
-    return "imports" if only_imports else "setup"
+    if not only_imports or not imported:
+        return SETUP
+    name = f"imports {imported[0]}"
+    for more in imported[1:]:
+        if len(name) + len(more) > _LONGEST_LIST:
+            break
+        name += f", {more}"
+    return _as_section(name)
+
+
+def _as_section(name: str) -> str:
+    """Return a name for a section: identifiers may be longer, and hold characters that sections' names do not."""
+    return re.sub(r"[^\w ,]", "_", name)[:80]
 
 
 def _checked_name(name: str) -> str:

@@ -102,6 +102,32 @@ def test_names_that_a_cell_no_longer_defines_are_said(folder, cell):
     assert folder.write_section(PREDICT_FN, author=cell(1)).dropped == ("SCALE",)
 
 
+def test_cells_that_only_import_do_not_replace_each_other(folder, cell):
+    folder.write_section("import json\n", author=cell(1))
+    folder.write_section("import os\nimport sys\n", author=cell(2))
+    sections = ["# %% imports json\nimport json\n", "# %% imports os, sys\nimport os\nimport sys\n"]
+    assert script(folder).read_text() == "\n".join(sections)
+    folder.write_section("import json\nimport re\n", author=cell(1))
+    assert [one.name for one in folder.read_script().sections] == ["imports json, re", "imports os, sys"]
+
+
+@pytest.mark.parametrize("name", ["a" * 200, "a·b", "\u2102", "漢字"])
+def test_any_identifier_can_name_a_section(folder, cell, name):
+    for source in (f"{name} = 1\n", f"import json as {name}\n"):
+        section = folder.write_section(source, author=cell(1), force=True).section
+        assert folder.read_script().section(section).source == source
+        assert folder.write_section(source, author=cell(1)).unchanged
+
+
+def test_a_second_cell_that_defines_nothing_has_to_be_named(folder, cell):
+    folder.write_section("print('one')\n", author=cell(1))
+    with pytest.raises(AuthoringError, match="Another cell has written the section setup"):
+        folder.write_section("print('two')\n", author=cell(2))
+    folder.write_section("print('two')\n", author=cell(2), name="two")
+    assert folder.write_section("print('one again')\n", author=cell(1)).section == "setup"
+    assert [one.name for one in folder.read_script().sections] == ["setup", "two"]
+
+
 def test_sections_that_were_not_run_in_this_session_are_stale(folder, cell):
     folder.write_section(MODEL_FN, author=cell(1, session="yesterday"))
     assert folder.write_section(PREDICT_FN, author=cell(2)).stale == ("model_fn",)
