@@ -188,7 +188,11 @@ def removal_plan(value: Removal) -> Shown:
 
 def removal(value: Removal) -> Shown:
     """Return what was removed with an endpoint. Names that carry digests are counted, not shown."""
-    counts = [("endpoint", 1), ("endpoint configuration", len(value.configs)), ("model", len(value.models))]
+    counts = [
+        ("endpoint", int(not value.is_half_made)),
+        ("endpoint configuration", len(value.configs)),
+        ("model", len(value.models)),
+    ]
     gone = [kind if number == 1 else f"{number} {kind}s" for kind, number in counts if number]
     gone += ["model data"] if value.objects else []
     kept = [page.paragraph(f"Kept: {line}.") for line in value.kept]

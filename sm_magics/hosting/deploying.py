@@ -69,7 +69,8 @@ def deploy(
     planned = plan.make(
         package, endpoint_name, connection, origin=origin, initial_instance_count=initial_instance_count, env=env
     )
-    existing = _settled(endpoints.get(endpoint_name, connection), origin, update=update)
+    found = endpoints.get(endpoint_name, connection)
+    existing = _settled(found, origin, update=update)
     if existing is not None and existing.status == IN_SERVICE and existing.config_name == planned.config_name:
         return _done(existing, "unchanged", planned, package)
     try:
@@ -87,15 +88,14 @@ def deploy(
         ) from error
     endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings)
     outcome = "created" if existing is None else "updated"
-    former = existing.config_name if existing is not None else ""
     if not wait:
         endpoint.status = "Creating" if existing is None else "Updating"
         return _done(endpoint, outcome, planned, package)
     endpoint.wait(timeout, listener)
     if endpoint.config_name != planned.config_name:  # rolled back: in service, but with what was there before
         raise _rolled_back(endpoint)
-    if former and former != planned.config_name:
-        removal.remove_superseded(endpoint, former)
+    if found is not None:
+        removal.remove_superseded(endpoint)
     return _done(endpoint, outcome, planned, package)
 
 

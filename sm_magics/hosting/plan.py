@@ -20,6 +20,9 @@ from .connection import Connection
 VARIANT = "AllTraffic"
 """The production variant's name, as the SageMaker SDK has it."""
 
+ENDPOINT_TAG = "sm-magics:endpoint"
+"""Says which endpoint a model or a configuration was made for: it may exist before the endpoint, or after it."""
+
 LOCAL_INSTANCE_TYPE = "ml.m5.large"
 """What stands in a local endpoint's configuration: AWS's API knows no instance type ``local``."""
 
@@ -120,7 +123,8 @@ def make(
     check_name(endpoint_name)
     settings = connection.settings
     image = images.choose(package.torch, settings, connection.region)
-    tags = [{"Key": key, "Value": value} for key, value in sorted(origin.tags().items())]
+    tagged = {**origin.tags(), ENDPOINT_TAG: endpoint_name}
+    tags = [{"Key": key, "Value": value} for key, value in sorted(tagged.items())]
     uri = artifacts.location(package, connection)
     # Finished model data needs these two: without an entry point the SageMaker SDK leaves the program empty.
     environment = {
@@ -198,8 +202,12 @@ def _named(endpoint_name: str, package: str, content: Mapping[str, Any]) -> str:
     # The endpoint's name counts as content: of a long one only the beginning stands in the name.
     text = json.dumps([endpoint_name, content], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    stem = endpoint_name[: _NAME_LENGTH - 18].rstrip("-")
-    return f"{stem}-{package}-{digest}"
+    return f"{stem(endpoint_name)}-{package}-{digest}"
+
+
+def stem(endpoint_name: str) -> str:
+    """Return what the names of an endpoint's models and configurations begin with."""
+    return endpoint_name[: _NAME_LENGTH - 18].rstrip("-")
 
 
 def _tag_value(text: str) -> str:

@@ -6,16 +6,14 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sm_magics.errors import BackendError, EndpointFailed, EndpointNotFound, EndpointTimeout
 
-from . import artifacts, faults
+from . import artifacts, faults, plan
 from .connection import Connection
 from .endpoints import MOVING, WAIT_SECONDS, Endpoint
-
-_OURS = ("sm-magics:created-by", "sm_magics")
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,9 @@ class Removal:
     configs, models, objects
         Names of endpoint configurations and models, S3 URIs of model data: what is removed with it.
     kept
-        What belongs to it and stays, with the reason.
+        What it uses and what stays, with the reason.
+    is_half_made
+        Whether there is no such endpoint: what goes is what a deployment left that did not get to it.
     """
 
     endpoint: Endpoint
@@ -37,59 +37,92 @@ class Removal:
     models: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    is_half_made: bool = False
 
     @property
     def rows(self) -> list[tuple[str, str]]:
         """What goes, as (kind, name), in the order of removal."""
         return [
-            ("endpoint", self.endpoint.name),
+            *([] if self.is_half_made else [("endpoint", self.endpoint.name)]),
             *(("endpoint configuration", name) for name in self.configs),
             *(("model", name) for name in self.models),
             *(("model data", uri) for uri in self.objects),
         ]
 
 
-def plan(endpoint: Endpoint) -> Removal:
-    """Return what deleting an endpoint would remove. Removes nothing.
+def of(endpoint: Endpoint) -> Removal:
+    """Return what deleting an endpoint would remove: all that was made for it, in service or not. Removes nothing.
 
     Raises
     ------
     EndpointNotFound
-        If it does not exist.
+        If it does not exist, and nothing that was made for it either.
     """
-    endpoint.fetch()
-    return _with_config(endpoint, endpoint.config_name)
+    try:
+        current = endpoint.fetch().config_name
+    except EndpointNotFound:
+        left = _belongings(endpoint)
+        if not left.models and not left.configs:
+            raise
+        return replace(left, is_half_made=True)
+    mine = _belongings(endpoint)
+    return replace(mine, kept=(*mine.kept, *_foreign(endpoint, current)))
 
 
-def _with_config(endpoint: Endpoint, config_name: str, still_used: Collection[str] = ()) -> Removal:
-    """Return a configuration of ours and all that hangs on it, but for the models that are still used."""
+def _belongings(endpoint: Endpoint, *, but: Collection[str] = ()) -> Removal:
+    """Return the configurations and models that were made for an endpoint, without those named."""
     connection = endpoint.connection
-    config = _ask(connection, "describe_endpoint_config", EndpointConfigName=config_name)
-    if config is None:
-        return Removal(endpoint)
-    if not _is_ours(connection, config["EndpointConfigArn"]):
-        return Removal(endpoint, kept=(f"{config_name}: not created by sm_magics",))
-    models, objects, kept = [], [], []
-    for name in {variant["ModelName"] for variant in config["ProductionVariants"]}.difference(still_used):
-        model = _ask(connection, "describe_model", ModelName=name)
-        if model is None:
-            continue
-        if not _is_ours(connection, model["ModelArn"]):
-            kept.append(f"{name}: not created by sm_magics")
-            continue
-        models.append(name)
-        uri = model.get("PrimaryContainer", {}).get("ModelDataUrl", "")
+    configs = [name for name in _made_for(endpoint, "EndpointConfig") if name not in but]
+    models = [name for name in _made_for(endpoint, "Model") if name not in but]
+    objects, kept = [], []
+    for uri in dict.fromkeys(_model_data(connection, name) for name in models):
         if f"/{artifacts.PREFIX}/" not in uri:
             continue
-        user = _other_user(uri, name, connection)
+        user = _other_user(uri, models, connection)
         if user:
             kept.append(f"{uri}: {user} uses it too")
         else:
             objects.append(uri)
-    return Removal(endpoint, (config_name,), tuple(models), tuple(objects), tuple(kept))
+    return Removal(endpoint, tuple(configs), tuple(models), tuple(objects), tuple(kept))
 
 
-def _other_user(uri: str, model_name: str, connection: Connection) -> str:
+def _made_for(endpoint: Endpoint, kind: str) -> list[str]:
+    """Return the names of the models, or of the configurations, that carry this endpoint's tag."""
+    connection, stem = endpoint.connection, f"{plan.stem(endpoint.name)}-"
+    operation = {"Model": "list_models", "EndpointConfig": "list_endpoint_configs"}[kind]
+    with connection.calling():
+        pages = connection.client("sagemaker").get_paginator(operation).paginate(NameContains=stem)
+        found = {row[f"{kind}Name"]: row[f"{kind}Arn"] for page in pages for row in page[f"{kind}s"]}
+    return [
+        name
+        for name, arn in found.items()
+        if name.startswith(stem) and _tags(connection, arn).get(plan.ENDPOINT_TAG) == endpoint.name
+    ]
+
+
+def _foreign(endpoint: Endpoint, config_name: str) -> tuple[str, ...]:
+    """Return what an endpoint uses that was not made for it, with the reason why it stays."""
+    connection = endpoint.connection
+    config = _ask(connection, "describe_endpoint_config", EndpointConfigName=config_name)
+    if config is None:
+        return ()
+    names = [(config_name, config["EndpointConfigArn"])]
+    for name in sorted({variant["ModelName"] for variant in config["ProductionVariants"]}):
+        model = _ask(connection, "describe_model", ModelName=name)
+        names += [(name, model["ModelArn"])] if model else []
+    return tuple(
+        f"{name}: not created by sm_magics for this endpoint"
+        for name, arn in names
+        if _tags(connection, arn).get(plan.ENDPOINT_TAG) != endpoint.name
+    )
+
+
+def _model_data(connection: Connection, model_name: str) -> str:
+    model = _ask(connection, "describe_model", ModelName=model_name) or {}
+    return str(model.get("PrimaryContainer", {}).get("ModelDataUrl", ""))
+
+
+def _other_user(uri: str, models: Collection[str], connection: Connection) -> str:
     """Return the name of another model with the same model data, empty if there is none.
 
     Every model of ours carries the first digits of its package's digest in its name.
@@ -98,7 +131,7 @@ def _other_user(uri: str, model_name: str, connection: Connection) -> str:
     with connection.calling():
         pages = connection.client("sagemaker").get_paginator("list_models").paginate(NameContains=f"-{digest}-")
         names = [row["ModelName"] for page in pages for row in page["Models"]]
-    return next((name for name in names if name != model_name), "")
+    return next((name for name in names if name not in models), "")
 
 
 def remove(removal: Removal) -> None:
@@ -109,7 +142,8 @@ def remove(removal: Removal) -> None:
     EndpointTimeout
         If the endpoint does not go in time.
     """
-    delete_endpoint(removal.endpoint)
+    if not removal.is_half_made:
+        delete_endpoint(removal.endpoint)
     _remove_belongings(removal)
 
 
@@ -152,12 +186,12 @@ def wait_until_gone(endpoint: Endpoint) -> None:
     raise EndpointTimeout(f"{endpoint.name} is still {endpoint.status}.", hint=f"%sm_status {endpoint.name}")
 
 
-def remove_superseded(endpoint: Endpoint, former: str) -> None:
-    """Remove the configuration that an update replaced, with what of it the endpoint does not use any more."""
+def remove_superseded(endpoint: Endpoint) -> None:
+    """Remove what was made for an endpoint and what it does not use any more: a former version, a failed update."""
     connection = endpoint.connection
     current = _ask(connection, "describe_endpoint_config", EndpointConfigName=endpoint.config_name)
     used = {variant["ModelName"] for variant in current["ProductionVariants"]} if current else set()
-    _remove_belongings(_with_config(endpoint, former, used))
+    _remove_belongings(_belongings(endpoint, but={endpoint.config_name, *used}))
 
 
 def _ask(connection: Connection, operation: str, **request: str) -> dict[str, Any] | None:
@@ -172,8 +206,7 @@ def _ask(connection: Connection, operation: str, **request: str) -> dict[str, An
         raise
 
 
-def _is_ours(connection: Connection, arn: str) -> bool:
+def _tags(connection: Connection, arn: str) -> Mapping[str, str]:
     with connection.calling():
         pages = connection.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=arn)
-        tags: Mapping[str, str] = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-    return tags.get(_OURS[0]) == _OURS[1]
+        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}

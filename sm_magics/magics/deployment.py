@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument
 
-from sm_magics.errors import DeploymentError
+from sm_magics.errors import DeploymentError, EndpointNotFound
 from sm_magics.settings import LOCAL
 
 from . import packaging, parsing
@@ -18,7 +19,7 @@ from .live import Live
 from .session import SmMagics
 
 if TYPE_CHECKING:
-    from sm_magics.hosting import Origin
+    from sm_magics.hosting import Origin, Removal
     from sm_magics.packaging import Package
 
 
@@ -100,15 +101,32 @@ class DeploymentMagics(Magics):
         options = parsing.parse(self.sm_delete, line)
         session = self.session
         # All are looked up before the first one goes: a mistyped name deletes nothing.
-        plans = [removal.plan(session.endpoint(name, options)) for name in options.endpoints or [None]]
+        plans = [self._removal(name, options) for name in options.endpoints or [None]]
         for plan in plans:
             if options.dry_run:
                 session.show(render.removal_plan(plan))
                 continue
             removal.remove(plan)
-            if session.last_endpoint is not None and session.last_endpoint.name == plan.endpoint.name:
+            last = session.last_endpoint
+            if last is not None and (last.where, last.name) == (plan.endpoint.where, plan.endpoint.name):
                 session.last_endpoint = None
             session.show(render.removal(plan))
+
+    def _removal(self, name: str | None, options: argparse.Namespace) -> Removal:
+        """Return what goes: with an endpoint, or else what a deployment left that did not get to it."""
+        from sm_magics.hosting import Endpoint, removal
+
+        session = self.session
+        try:
+            endpoint = session.endpoint(name, options)
+        except EndpointNotFound:
+            if not name:
+                raise
+            for place in session.places(options):
+                with suppress(EndpointNotFound):
+                    return removal.of(Endpoint(name, place, settings=session.settings(options)))
+            raise
+        return removal.of(endpoint)
 
     def _what(self, options: argparse.Namespace) -> Any:
         """Return the package, or else the model, that a command names; the last package where it names none."""

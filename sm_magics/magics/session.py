@@ -101,7 +101,7 @@ class SmMagics(Configurable):
         except SyntaxError as error:
             raise ExpressionError(
                 f"{expression!r} is not a Python expression: {error.msg}.",
-                hint='%sm_predict x[:2]    # one expression; as an option\'s value it is quoted: --sample "x[:2]"',
+                hint='%sm_predict -o y x[:2]    # options first; an option\'s expression is quoted: --sample "x[:2]"',
             ) from error
         except Exception as error:
             if isinstance(error, NameError) and error.name:
@@ -196,6 +196,12 @@ class SmMagics(Configurable):
 
     # -- endpoints ------------------------------------------------------------------------------------------------
 
+    def places(self, options: Any = None) -> list[str]:
+        """Return where a command looks for endpoints: where it says, else this machine and the regions used so far."""
+        if getattr(options, "region", None):
+            return [self.settings(options).where]
+        return sorted({LOCAL, *self.regions}, key=lambda place: (place != LOCAL, place))
+
     def endpoint(self, given: str | None, options: Any = None) -> Endpoint:
         """Return the endpoint that a command is about: an `Endpoint` variable, a name, else the latest one.
 
@@ -203,8 +209,10 @@ class SmMagics(Configurable):
         ------
         EndpointNotFound
             If there is none of that name at the places this session knows.
+        ConfigurationError
+            If there is one at several of them.
         """
-        from sm_magics.errors import EndpointNotFound
+        from sm_magics.errors import ConfigurationError, EndpointNotFound
         from sm_magics.hosting import Endpoint, connect, endpoints
 
         if not given:
@@ -215,7 +223,7 @@ class SmMagics(Configurable):
         if isinstance(value, Endpoint):
             return value
         settings = self.settings(options)
-        places = [settings.where] if getattr(options, "region", None) else sorted({LOCAL, *self.regions})
+        places = self.places(options)
         matches = [
             endpoint
             for place in places
@@ -223,7 +231,7 @@ class SmMagics(Configurable):
         ]
         if len(matches) > 1:
             both = " and ".join(match.place for match in matches)
-            raise EndpointNotFound(
+            raise ConfigurationError(
                 f"There is an endpoint {given!r} on {both}: say which.", hint=f"--region {matches[-1].where}"
             )
         if not matches:

@@ -7,8 +7,6 @@ from typing import Any
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument
 
-from sm_magics.settings import LOCAL
-
 from . import parsing
 from .session import SmMagics
 
@@ -49,10 +47,7 @@ class StatusMagics(Magics):
 
         options = parsing.parse(self.sm_endpoints, line)  # type: ignore[misc] # IPython types its decorators too wide
         settings = self.session.settings(options)
-        places = (
-            [settings.where] if options.region else sorted({LOCAL, *self.session.regions}, key=lambda p: p != LOCAL)
-        )
-        connections = [connect(settings.override(region=place)) for place in places]
+        connections = [connect(settings.override(region=place)) for place in self.session.places(options)]
         found = [endpoint for connection in connections for endpoint in endpoints.listed(connection)]
         self.session.show(render.endpoints(found, [connection.place for connection in connections]))
         return self.session.result(found, options.out)

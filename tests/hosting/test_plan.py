@@ -80,6 +80,7 @@ def test_a_plan_refers_to_itself_throughout():
     assert planned.upload == f"s3://sagemaker-us-west-2-123456789012/sm_magics/{PACKAGE.digest}/model.tar.gz"
     assert {tag["Key"] for tag in planned.tags} == {
         "sm-magics:created-by",
+        "sm-magics:endpoint",
         "sm-magics:notebook",
         "sm-magics:model-dir",
     }

@@ -1,0 +1,75 @@
+"""SageMaker on this machine for whoever needs it, in a state directory of its own, stopped at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sm_magics.home import ServiceAddress
+
+PATIENCE = 60.0
+
+
+class Machine:
+    """A state directory: what runs there is started by the code under test, and ended here."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "SM_MAGICS_HOME": str(self.home)}
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "sm_magics.local", *arguments]
+        return subprocess.run(line, env=self.environ, capture_output=True, text=True, check=False, timeout=PATIENCE)
+
+    def kill(self) -> int:
+        """End the service as a power cut would; return the process id it had."""
+        address = ServiceAddress.read()
+        assert address is not None
+        os.kill(address.pid, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE
+        while is_there(address.pid):
+            assert time.monotonic() < deadline, "the service survived SIGKILL"
+            time.sleep(0.01)
+        return address.pid
+
+
+def is_there(pid: int) -> bool:
+    """Whether there is such a process, be it a zombie whose threads still hold its sockets."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def machine_home() -> Iterator[Machine]:
+    # Unix sockets lie in it, whose paths are limited to 107 bytes: pytest's own directories are too deep.
+    home = Path(tempfile.mkdtemp(prefix="sm", dir="/tmp"))
+    machine = Machine(home)
+    try:
+        yield machine
+    finally:
+        machine.command("stop")
+        running = machine.command("status")
+        shutil.rmtree(home)
+        assert "No service is running" in running.stdout + running.stderr
+
+
+@pytest.fixture
+def machine(machine_home: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """The session's SageMaker on this machine; each test uses endpoint names of its own."""
+    monkeypatch.setenv("SM_MAGICS_HOME", str(machine_home.home))
+    return machine_home
