@@ -17,7 +17,7 @@ from sm_magics.home import ServiceAddress, home
 START_SECONDS = 30.0
 """How long the service may take until it listens. It takes half a second; a loaded machine takes longer."""
 
-_started: dict[Path, subprocess.Popen[bytes]] = {}  # by state directory
+_started: dict[Path, subprocess.Popen[bytes]] = {}  # those that have not answered yet, by state directory
 _lock = threading.Lock()
 
 
@@ -38,10 +38,12 @@ def ensure_running() -> ServiceAddress:
         If it does not start, with the last lines of its log.
     """
     address = running()
-    if address is not None:
-        return address
-    prepare()
-    return _await(_started.get(home()))
+    if address is None:
+        prepare()
+        address = _await(_started.get(home()))
+    # From now on it is found by its address alone: if it dies, another one is started.
+    _started.pop(home(), None)
+    return address
 
 
 def running() -> ServiceAddress | None:
