@@ -99,7 +99,7 @@ class Connection:
 _CONFIG = {"sagemaker-runtime": Config(retries={"total_max_attempts": 1}, read_timeout=70)}
 
 _local: Connection | None = None
-_aws: dict[tuple[str, str], boto3.Session] = {}
+_aws: dict[tuple[str, str], Connection] = {}  # by profile and region
 _lock = threading.Lock()
 
 
@@ -122,14 +122,16 @@ def _to_aws(settings: Settings) -> Connection:
     with _lock:
         if key not in _aws:
             with faults.translated(is_local=False):
-                _aws[key] = boto3.Session(profile_name=settings.profile or None, region_name=settings.where or None)
-        session = _aws[key]
-    if not session.region_name:
-        raise ConfigurationError(
-            "No AWS region is set: not by --region, %config SmMagics.region, AWS_DEFAULT_REGION or a profile.",
-            hint="--region us-west-2",
-        )
-    return Connection(session.region_name, session.region_name, session, settings)
+                session = boto3.Session(profile_name=settings.profile or None, region_name=settings.where or None)
+            if not session.region_name:
+                raise ConfigurationError(
+                    "No AWS region is set: not by --region, %config SmMagics.region, AWS_DEFAULT_REGION or a profile.",
+                    hint="--region us-west-2",
+                )
+            _aws[key] = Connection(session.region_name, session.region_name, session, settings)
+        elif _aws[key].settings != settings:
+            _aws[key] = replace(_aws[key], settings=settings)  # the session and its clients stay
+        return _aws[key]
 
 
 def _to_machine(settings: Settings) -> Connection:
