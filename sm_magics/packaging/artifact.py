@@ -150,7 +150,7 @@ def save_torchscript(script: Any, file: IO[bytes]) -> list[str]:
 def _deprecated_or_not() -> Iterator[None]:
     with warnings.catch_warnings():
         # Newer versions of torch deprecate TorchScript; the container's default model_fn loads nothing else.
-        warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="`torch.jit")
         yield
 
 

@@ -6,8 +6,6 @@ import pytest
 from botocore.exceptions import ClientError
 from local_service import DOUBLE, IMAGE, variant
 
-from sm_magics.local.service import service_model
-
 
 def refused(call, **arguments) -> str:
     with pytest.raises(ClientError) as caught:
@@ -234,4 +232,3 @@ def test_operations_of_sagemaker_that_are_not_here_say_so_and_are_not_retried(se
     assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
     assert "ListTrainingJobs" in caught.value.response["Error"]["Message"]
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    assert service_model("sagemaker").resolved_protocol == "json"

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 # TorchScript is deprecated in newer versions of torch, and what the container loads by default.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 MODELS = {
     "a constructor without arguments": """

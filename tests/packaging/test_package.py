@@ -13,8 +13,6 @@ from torch import nn
 from sm_magics.packaging import Package, package
 from sm_magics.progress import Progress
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-
 
 def test_importing_packaging_imports_no_torch():
     script = "import sys, sm_magics.packaging; print([m for m in ('torch', 'numpy', 'boto3') if m in sys.modules])"

@@ -22,8 +22,6 @@ from sm_magics.errors import (
 )
 from sm_magics.packaging import package
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-
 
 def files_below(directory: Path) -> dict[str, bytes]:
     return {

@@ -168,7 +168,6 @@ def test_our_own_files_are_recognised(tmp_path):
     assert recognise(tmp_path / "model.pth") == Saved("state_dict")
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_torchscript_is_recognised(tmp_path):
     torch.jit.save(torch.jit.script(MODULE), tmp_path / "model.pt")
     assert recognise(tmp_path / "model.pt") == Saved("torchscript")
