@@ -307,3 +307,89 @@ def test_the_author_is_the_notebook_the_session_and_the_cell(notebook, monkeypat
     assert (author.notebook, author.session) == ("a.ipynb", notebook.session.id)
     assert author.execution_count == notebook.shell.execution_count
     assert "ipykernel" not in sys.modules or author.cell_id == ""
+
+
+# -- which endpoint -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(notebook, monkeypatch):
+    """Endpoints as they would be at each place, without any place."""
+    from sm_magics.hosting import Endpoint, endpoints
+
+    there = {"local": ["digits", "here"], "us-west-2": ["digits", "there"]}
+
+    def get(name, where):
+        return Endpoint(name, where) if name in there[where] else None
+
+    monkeypatch.setattr("sm_magics.hosting.connect", lambda settings: settings.where)
+    monkeypatch.setattr(endpoints, "get", get)
+    notebook.session.regions.add("us-west-2")
+    return there
+
+
+def test_an_endpoint_is_found_at_the_one_place_that_has_it(notebook, places):
+    assert notebook.session.endpoint("here").where == "local"
+    assert notebook.session.endpoint("there").where == "us-west-2"
+
+
+def test_a_name_that_fits_two_endpoints_is_an_error_that_shows_both(notebook, places, probe):
+    from sm_magics.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError) as caught:
+        notebook.session.endpoint("digits")
+    assert "this machine and us-west-2" in caught.value.message
+    assert caught.value.hint == "--region us-west-2"
+    notebook.succeed("%sm_probe --region us-west-2")
+    assert notebook.session.endpoint("digits", probe.options).where == "us-west-2"
+    notebook.succeed("%sm_probe --region local")
+    assert notebook.session.endpoint("digits", probe.options).where == "local"
+
+
+def test_a_name_that_is_nowhere_names_the_places_looked_at(notebook, places):
+    with pytest.raises(EndpointNotFound, match="on this machine or us-west-2"):
+        notebook.session.endpoint("letters")
+
+
+def test_an_endpoint_variable_is_that_endpoint_and_other_variables_are_names(notebook, places):
+    from sm_magics.hosting import Endpoint
+
+    mine = Endpoint("letters")
+    notebook.namespace.update(mine=mine, here="a string")
+    assert notebook.session.endpoint("mine") is mine
+    assert notebook.session.endpoint("here").name == "here"
+
+
+def test_without_a_name_it_is_the_latest(notebook, places):
+    from sm_magics.hosting import Endpoint
+
+    notebook.session.last_endpoint = Endpoint("letters")
+    assert notebook.session.endpoint(None) is notebook.session.last_endpoint
+
+
+# -- how our objects look -------------------------------------------------------------------------------------------
+
+
+def test_our_objects_as_a_cells_value_are_cards(notebook):
+    from pathlib import Path
+
+    from sm_magics.authoring import Written
+    from sm_magics.hosting import Endpoint, Prediction, Removal
+    from sm_magics.packaging import Package
+
+    package = Package("digits", Path("/a/model.tar.gz"), "0" * 64, 10, (), Path("/a"), "", "", "", "")
+    endpoint = Endpoint("digits", status="InService")
+    values = (
+        package,
+        endpoint,
+        Removal(endpoint),
+        Written(path=Path("/a/code/inference.py"), section="digits"),
+        Prediction([1], "application/json", b"[1]", 0.1, "digits"),
+    )
+    for value in values:
+        formatted, _ = notebook.shell.display_formatter.format(value)
+        assert 'class="sm-magics"' in formatted["text/html"]
+        assert "digits" in formatted["text/plain"] or "inference.py" in formatted["text/plain"]
+    notebook.succeed("%unload_ext sm_magics")
+    formatted, _ = notebook.shell.display_formatter.format(endpoint)
+    assert formatted == {"text/plain": repr(endpoint)}
