@@ -110,10 +110,10 @@ def title(path: Path) -> str:
 
 
 def test_the_walk_sees_relative_and_deferred_imports():
-    seen = {(found.module, found.eager) for found in imports(ROOT / "magics" / "status.py")}
+    seen = {(found.module, found.eager) for found in imports(ROOT / "magics" / "deployment.py")}
     assert ("sm_magics.settings.LOCAL", True) in seen
     assert ("sm_magics.magics.parsing", True) in seen
-    assert ("sm_magics.hosting.connect", False) in seen
+    assert ("sm_magics.hosting.deploy", False) in seen
     assert part_imported("sm_magics.settings.LOCAL") == "settings"
     assert part_imported("sm_magics.__version__") == ""
     assert part_imported("json") is None
