@@ -244,9 +244,10 @@ class Endpoints:
 
     async def _delete(self, name: str) -> None:
         life = self._lives[name]
+        version, life.version = life.version, None
         await _cancelled(life.starting)
-        if life.version:
-            await _discard(life.version, drain=_DRAIN)
+        if version:
+            await _discard(version, drain=_DRAIN)
         self._resources.remove(Kind.ENDPOINT, name)
         self._lives.pop(name).changed.set()
 

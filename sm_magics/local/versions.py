@@ -11,7 +11,7 @@ import hashlib
 import os
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,9 +204,9 @@ class Version:
         weights = [variant.weight for variant in self.variants]
         return random.choices(self.variants, weights)[0] if any(weights) else None  # noqa: S311 - a share of traffic
 
-    async def invoke(self, variant: Variant, request: Request) -> Answer:
-        """Return the container's answer."""
-        return await self._pools[variant.name].invoke(request)
+    def invoke(self, variant: Variant, request: Request) -> Coroutine[Any, Any, Answer]:
+        """Return the container's answer. Its workers have been asked when this returns: `close` waits for them."""
+        return self._pools[variant.name].invoke(request)
 
     async def close(self, *, drain: float) -> None:
         """End the workers, having let them answer what they were asked, for `drain` seconds at most."""

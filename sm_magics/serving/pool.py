@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .connection import Worker, describe_exit
 from .messages import Answer, Assignment, ModelLoadFailed, Request
@@ -110,14 +110,17 @@ class WorkerPool:
         """Whether there is a worker, or a first attempt to replace one is under way."""
         return bool(self._idle or self._busy or self._hopeful)
 
-    async def invoke(self, request: Request) -> Answer:
-        """Answer a request to ``/invocations``.
+    def invoke(self, request: Request) -> Coroutine[Any, Any, Answer]:
+        """Answer a request to ``/invocations``. It is in the queue when this returns; ``await`` waits for the answer.
 
         Returns
         -------
         Answer
             The container's: what the model does or fails to do never raises here.
         """
+        return _outcome(self._submit(request))
+
+    def _submit(self, request: Request) -> Answer | asyncio.Future[Answer]:
         if len(request.body) > self._settings.max_request:
             return Answer.empty(413)
         if self._closing or not self.healthy:
@@ -129,7 +132,7 @@ class WorkerPool:
             self._waiting.append(job)
         else:
             return _unavailable(f"The model has no worker to spare, and {len(self._waiting)} requests wait already.")
-        return await asyncio.shield(job.answer)
+        return job.answer
 
     async def close(self, *, drain: float = 30.0) -> None:
         """End all workers.
@@ -264,6 +267,10 @@ class WorkerPool:
 
     def _no_worker(self) -> Answer:
         return _unavailable(self._reason)
+
+
+async def _outcome(submitted: Answer | asyncio.Future[Answer]) -> Answer:
+    return submitted if isinstance(submitted, Answer) else await asyncio.shield(submitted)
 
 
 def _give(job: _Job, answer: Answer) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,7 @@ def test_an_update_that_fails_is_rolled_back_with_the_reason(service):
     service.delete_endpoint("rolled-back")
 
 
-def test_no_request_is_lost_in_an_update(service):
+def test_no_request_is_lost_in_updates(service):
     service.deploy("busy")
     service.create_config("busy-2", TRIPLE)
     answers: list[bytes] = []
@@ -177,15 +178,18 @@ def test_no_request_is_lost_in_an_update(service):
             answers.append(client.invoke("busy"))
         client.close_clients()
 
-    callers = [threading.Thread(target=call) for _ in range(3)]
-    for caller in callers:
-        caller.start()
-    wait_until(lambda: len(answers) > 20, what="answers before the update")
-    service.sagemaker.update_endpoint(EndpointName="busy", EndpointConfigName="busy-2")
-    wait_until(lambda: answers[-20:].count(b"[3, 6]") == 20 and len(answers) > 60, what="answers after the update")
-    done.set()
-    for caller in callers:
-        caller.join()
+    with ThreadPoolExecutor(3) as pool:
+        callers = [pool.submit(call) for _ in range(3)]
+        try:
+            wait_until(lambda: len(answers) > 20, what="answers before the updates")
+            for config, answer in [("busy-2", b"[3, 6]"), ("busy", b"[2, 4]")] * 10:
+                service.sagemaker.update_endpoint(EndpointName="busy", EndpointConfigName=config)
+                assert service.settled("busy")["EndpointConfigName"] == config
+                wait_until(lambda answer=answer: answers[-20:].count(answer) == 20, what="answers after the update")
+        finally:
+            done.set()
+        for caller in callers:
+            caller.result()
     assert set(answers) == {b"[2, 4]", b"[3, 6]"}
     service.delete_endpoint("busy")
 

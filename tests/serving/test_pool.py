@@ -171,6 +171,18 @@ def test_closing_answers_what_waits_and_refuses_what_comes(loop, make_pool, tmp_
     loop.run_until_complete(scenario())
 
 
+def test_request_is_queued_when_it_is_made_not_when_it_is_first_waited_for(loop, make_pool):
+    async def scenario():
+        pool = make_pool()
+        await pool.start()
+        closing = asyncio.create_task(pool.close(drain=60))
+        asked = asyncio.create_task(pool.invoke(order(eval="1")))
+        assert (await asked).body == b"1"
+        await closing
+
+    loop.run_until_complete(scenario())
+
+
 def test_closing_does_not_wait_longer_than_told(loop, make_pool, lives):
     async def scenario():
         pool = make_pool()

@@ -1,0 +1,51 @@
+"""A version of an endpoint in this process, where moments can be chosen that a client cannot hit on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from local_service import DOUBLE, IMAGE, fresh_home, model_archive, variant
+
+from sm_magics.local.interpreters import Interpreters
+from sm_magics.local.logs import Logs
+from sm_magics.local.store import Store
+from sm_magics.local.versions import Version
+from sm_magics.serving.messages import Answer, Request
+
+SNAPSHOT = {
+    "config": {
+        "EndpointConfigName": "any",
+        "ProductionVariants": [variant("any", InitialVariantWeight=1.0)],
+    },
+    "models": {"any": {"PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": "s3://bucket/key"}}},
+}
+JSON = (("Content-Type", "application/json"),)
+
+
+async def _asked_and_closed_in_one_moment(home: Path) -> Answer:
+    interpreters = Interpreters(home / "run", sys.executable)
+    logs = Logs(Store(home / "state.sqlite3"), lambda: None)
+    version = Version("any", home / "version", SNAPSHOT, interpreters=interpreters, logs=logs)
+    folder = home / "version" / "AllTraffic"
+    folder.mkdir(parents=True)
+    (folder / "model.tar.gz").write_bytes(model_archive(DOUBLE))
+    try:
+        await version.unpack()
+        await version.start()
+        closing = asyncio.create_task(version.close(drain=60))
+        asked = asyncio.create_task(
+            version.invoke(version.variants[0], Request("POST", "/invocations", JSON, b"[1, 2]"))
+        )
+        answer = await asked
+        await closing
+        return answer
+    finally:
+        await interpreters.close()
+
+
+def test_a_request_that_a_version_took_is_answered_though_it_is_replaced_in_that_moment():
+    with fresh_home() as home:
+        answer = asyncio.run(_asked_and_closed_in_one_moment(home))
+    assert (answer.status, answer.body) == (200, b"[2, 4]")
