@@ -33,6 +33,8 @@ class Settings:
         Name of the S3 bucket for model data. Empty: ``sagemaker-REGION-ACCOUNT``, as the SageMaker SDK has it.
     profile
         AWS profile's name.
+    user
+        Who deploys, where Studio says it. Empty: whoever the credentials belong to.
     framework_version, py_version, image_uri
         Override what is chosen from the notebook's torch and Python.
     """
@@ -42,6 +44,7 @@ class Settings:
     role: str = ""
     bucket: str = ""
     profile: str = ""
+    user: str = ""
     framework_version: str = ""
     py_version: str = ""
     image_uri: str = ""
@@ -101,5 +104,8 @@ def _studio(path: Path) -> dict[str, Any]:
         metadata = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    role = metadata.get("ExecutionRoleArn") if isinstance(metadata, dict) else None
-    return {"role": role} if isinstance(role, str) else {}
+    if not isinstance(metadata, dict):
+        return {}
+    said = {key: value for key, value in metadata.items() if isinstance(value, str)}
+    who = [said.get(key, "") for key in ("DomainId", "UserProfileName", "SpaceName")]
+    return {"role": said.get("ExecutionRoleArn", ""), "user": "/".join(filter(None, who))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -47,14 +48,8 @@ def upload(package: Package, connection: Connection, listener: Listener = ignore
     s3 = connection.client("s3")
     if _is_there(s3, bucket, key, package.size, connection):
         return False
-    try:
-        size = package.path.stat().st_size
-    except OSError as error:
-        raise PackagingError(f"The archive {package.path} is gone.", hint=f"%sm_package {package.source}") from error
-    if size != package.size:
-        raise PackagingError(
-            f"The archive {package.path} is not the one that was packaged.", hint=f"%sm_package {package.source}"
-        )
+    _check(package)
+    size = package.size
     with connection.calling():
         if connection.is_local:
             _ensure_bucket(s3, bucket, connection)
@@ -76,6 +71,20 @@ def upload(package: Package, connection: Connection, listener: Listener = ignore
             )
     listener(Progress("Upload", size, size))
     return True
+
+
+def _check(package: Package) -> None:
+    """Make sure that the file is the one whose digest the object's name will carry: nobody looks again."""
+    again = f"%sm_package {package.source}"
+    try:
+        with package.path.open("rb") as file:
+            digest = hashlib.sha256()
+            while piece := file.read(_MIB):
+                digest.update(piece)
+    except OSError as error:
+        raise PackagingError(f"The archive {package.path} is gone.", hint=again) from error
+    if digest.hexdigest() != package.digest:
+        raise PackagingError(f"The archive {package.path} is not the one that was packaged.", hint=again)
 
 
 def _is_there(s3: Any, bucket: str, key: str, size: int, connection: Connection) -> bool:

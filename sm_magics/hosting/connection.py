@@ -37,8 +37,8 @@ class Connection:
     region: str
     session: boto3.Session
     settings: Settings
-    _account: str = ""
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+    _identity: dict[str, Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -66,10 +66,18 @@ class Connection:
     @property
     def account(self) -> str:
         """The account's id, 12 digits."""
-        if not self._account:
+        return str(self._caller()["Account"])
+
+    @property
+    def user(self) -> str:
+        """Who deploys: Studio's user profile or space, else the ARN that the credentials belong to."""
+        return self.settings.user or str(self._caller()["Arn"])
+
+    def _caller(self) -> dict[str, Any]:
+        if not self._identity:
             with self.calling():
-                self._account = str(self.client("sts").get_caller_identity()["Account"])
-        return self._account
+                self._identity.update(self.client("sts").get_caller_identity())
+        return self._identity
 
     @property
     def bucket(self) -> str:
@@ -140,7 +148,7 @@ def _to_machine(settings: Settings) -> Connection:
         address = machine.ensure_running()
         if _local is None or _local.session._session.address != address:  # noqa: SLF001 - our own session within
             session = boto3.Session(botocore_session=_MachineSession(address))
-            _local = Connection(LOCAL, address.region, session, settings, _account=address.account)
+            _local = Connection(LOCAL, address.region, session, settings)
         elif _local.settings != settings:
             _local = replace(_local, settings=settings)  # the session and its clients stay
         return _local

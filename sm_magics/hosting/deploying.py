@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sm_magics.errors import (
@@ -65,12 +66,12 @@ def deploy(
         On Ctrl-C. What was begun goes on and is named.
     """
     connection = connect(settings)
-    origin = origin or plan.Origin(model_dir=str(package.model_dir))
+    origin = replace(origin or plan.Origin(model_dir=str(package.model_dir)), user=connection.user)
     planned = plan.make(
         package, endpoint_name, connection, origin=origin, initial_instance_count=initial_instance_count, env=env
     )
     found = endpoints.get(endpoint_name, connection)
-    existing = _settled(found, origin, update=update)
+    existing = _settled(found, endpoint_name, origin, update=update)
     if existing is not None and existing.status == IN_SERVICE and existing.config_name == planned.config_name:
         return _done(existing, "unchanged", planned, package)
     try:
@@ -99,10 +100,15 @@ def deploy(
     return _done(endpoint, outcome, planned, package)
 
 
-def _settled(existing: Endpoint | None, origin: plan.Origin, *, update: bool) -> Endpoint | None:
+def _settled(existing: Endpoint | None, name: str, origin: plan.Origin, *, update: bool) -> Endpoint | None:
     """Return the endpoint that is to be updated, None if one is to be created."""
     if existing is None:
         return None
+    if existing.name != name:  # SageMaker finds it all the same, but does not call it
+        raise EndpointConflictError(
+            f"SageMaker takes {name!r} for {existing.name!r}, an endpoint that exists on {existing.place}.",
+            hint=f"--endpoint-name {existing.name}",
+        )
     if not update and not origin.owns(existing.tags()):
         suggestion = plan.suggest_name(existing.name[:55], "2")
         raise EndpointConflictError(

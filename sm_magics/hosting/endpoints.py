@@ -101,6 +101,7 @@ class Endpoint:
         connection = self.connection
         with found(self.name, connection):
             raw = connection.client("sagemaker").describe_endpoint(EndpointName=self.name)
+        self.name = raw["EndpointName"]  # asked for in another case, SageMaker finds it too
         self.status = raw["EndpointStatus"]
         self.reason = raw.get("FailureReason", "")
         self.created, self.modified = raw["CreationTime"], raw["LastModifiedTime"]

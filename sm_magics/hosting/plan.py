@@ -40,10 +40,13 @@ class Origin:
         The notebook's path, empty where nothing tells it.
     model_dir
         The directory that the package lies in.
+    user
+        Who deploys: in Studio everybody's notebooks lie at the same path, each on a disk of their own.
     """
 
     notebook: str = ""
     model_dir: str = ""
+    user: str = ""
 
     def tags(self) -> dict[str, str]:
         """Return the tags that an endpoint of this origin carries."""
@@ -51,6 +54,7 @@ class Origin:
             "sm-magics:created-by": "sm_magics",
             "sm-magics:notebook": _tag_value(self.notebook),
             "sm-magics:model-dir": _tag_value(self.model_dir),
+            "sm-magics:user": _tag_value(self.user),
         }
         return {key: value for key, value in tags.items() if value}
 
@@ -59,6 +63,8 @@ class Origin:
         if tags.get("sm-magics:created-by") != "sm_magics":
             return False
         mine = self.tags()
+        if tags.get("sm-magics:user") != mine.get("sm-magics:user"):
+            return False
         for key in ("sm-magics:notebook", "sm-magics:model-dir"):
             if key in mine and key in tags:  # a notebook run by a tool that does not name it is known by its folder
                 return mine[key] == tags[key]
@@ -136,7 +142,7 @@ def make(
     if connection.is_local:
         environment["SM_MAGICS_PYTHON"] = sys.executable
     container = {"Image": image.uri, "ModelDataUrl": uri, "Environment": environment}
-    model_name = _named(endpoint_name, package.digest[:8], container)
+    model_name = _named(endpoint_name, package.digest[:8], {**container, "ExecutionRoleArn": connection.role})
     variant = {
         "VariantName": VARIANT,
         "ModelName": model_name,

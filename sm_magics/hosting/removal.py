@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sm_magics.errors import BackendError, EndpointFailed, EndpointNotFound, EndpointTimeout
+from sm_magics.errors import EndpointFailed, EndpointNotFound, EndpointTimeout
 
-from . import artifacts, faults, plan
-from .connection import Connection
+from . import artifacts, plan, references
 from .endpoints import MOVING, WAIT_SECONDS, Endpoint
 
 
@@ -73,14 +71,23 @@ def _belongings(endpoint: Endpoint, *, but: Collection[str] = ()) -> Removal:
     """Return the configurations and models that were made for an endpoint, without those named."""
     connection = endpoint.connection
     configs = [name for name in _made_for(endpoint, "EndpointConfig") if name not in but]
-    models = [name for name in _made_for(endpoint, "Model") if name not in but]
-    objects, kept = [], []
-    for uri in dict.fromkeys(_model_data(connection, name) for name in models):
+    made = [name for name in _made_for(endpoint, "Model") if name not in but]
+    if not configs and not made:
+        return Removal(endpoint)
+    others = references.Others.at(connection, but_configs=configs, but_models=made)
+    models, objects, kept = [], [], []
+    for name in made:
+        user = others.user_of_model(name)
+        if user:
+            kept.append(f"{name}: {user}")
+        else:
+            models.append(name)
+    for uri in dict.fromkeys(references.model_data(connection, name) for name in made):
         if f"/{artifacts.PREFIX}/" not in uri:
             continue
-        user = _other_user(uri, models, connection)
+        user = others.user_of_data(uri) or next((f"{name} uses it" for name in made if name not in models), "")
         if user:
-            kept.append(f"{uri}: {user} uses it too")
+            kept.append(f"{uri}: {user}")
         else:
             objects.append(uri)
     return Removal(endpoint, tuple(configs), tuple(models), tuple(objects), tuple(kept))
@@ -88,50 +95,29 @@ def _belongings(endpoint: Endpoint, *, but: Collection[str] = ()) -> Removal:
 
 def _made_for(endpoint: Endpoint, kind: str) -> list[str]:
     """Return the names of the models, or of the configurations, that carry this endpoint's tag."""
-    connection, stem = endpoint.connection, f"{plan.stem(endpoint.name)}-"
-    operation = {"Model": "list_models", "EndpointConfig": "list_endpoint_configs"}[kind]
-    with connection.calling():
-        pages = connection.client("sagemaker").get_paginator(operation).paginate(NameContains=stem)
-        found = {row[f"{kind}Name"]: row[f"{kind}Arn"] for page in pages for row in page[f"{kind}s"]}
+    stem = f"{plan.stem(endpoint.name)}-"
     return [
         name
-        for name, arn in found.items()
-        if name.startswith(stem) and _tags(connection, arn).get(plan.ENDPOINT_TAG) == endpoint.name
+        for name, arn in references.names(endpoint.connection, kind, NameContains=stem).items()
+        if name.startswith(stem) and references.tags(endpoint.connection, arn).get(plan.ENDPOINT_TAG) == endpoint.name
     ]
 
 
 def _foreign(endpoint: Endpoint, config_name: str) -> tuple[str, ...]:
     """Return what an endpoint uses that was not made for it, with the reason why it stays."""
     connection = endpoint.connection
-    config = _ask(connection, "describe_endpoint_config", EndpointConfigName=config_name)
+    config = references.ask(connection, "describe_endpoint_config", EndpointConfigName=config_name)
     if config is None:
         return ()
     names = [(config_name, config["EndpointConfigArn"])]
     for name in sorted({variant["ModelName"] for variant in config["ProductionVariants"]}):
-        model = _ask(connection, "describe_model", ModelName=name)
+        model = references.ask(connection, "describe_model", ModelName=name)
         names += [(name, model["ModelArn"])] if model else []
     return tuple(
         f"{name}: not created by sm_magics for this endpoint"
         for name, arn in names
-        if _tags(connection, arn).get(plan.ENDPOINT_TAG) != endpoint.name
+        if references.tags(connection, arn).get(plan.ENDPOINT_TAG) != endpoint.name
     )
-
-
-def _model_data(connection: Connection, model_name: str) -> str:
-    model = _ask(connection, "describe_model", ModelName=model_name) or {}
-    return str(model.get("PrimaryContainer", {}).get("ModelDataUrl", ""))
-
-
-def _other_user(uri: str, models: Collection[str], connection: Connection) -> str:
-    """Return the name of another model with the same model data, empty if there is none.
-
-    Every model of ours carries the first digits of its package's digest in its name.
-    """
-    digest = uri.rsplit("/", 2)[-2][:8]
-    with connection.calling():
-        pages = connection.client("sagemaker").get_paginator("list_models").paginate(NameContains=f"-{digest}-")
-        names = [row["ModelName"] for page in pages for row in page["Models"]]
-    return next((name for name in names if name not in models), "")
 
 
 def remove(removal: Removal) -> None:
@@ -150,9 +136,9 @@ def remove(removal: Removal) -> None:
 def _remove_belongings(removal: Removal) -> None:
     connection = removal.endpoint.connection
     for name in removal.configs:
-        _ask(connection, "delete_endpoint_config", EndpointConfigName=name)
+        references.ask(connection, "delete_endpoint_config", EndpointConfigName=name)
     for name in removal.models:
-        _ask(connection, "delete_model", ModelName=name)
+        references.ask(connection, "delete_model", ModelName=name)
     for uri in removal.objects:
         bucket, key = artifacts.split(uri)
         with connection.calling():
@@ -166,7 +152,7 @@ def delete_endpoint(endpoint: Endpoint) -> None:
             with suppress(EndpointFailed):
                 endpoint.wait()
         if endpoint.status != "Deleting":
-            _ask(endpoint.connection, "delete_endpoint", EndpointName=endpoint.name)
+            references.ask(endpoint.connection, "delete_endpoint", EndpointName=endpoint.name)
         wait_until_gone(endpoint)
     except EndpointNotFound:
         return
@@ -189,24 +175,6 @@ def wait_until_gone(endpoint: Endpoint) -> None:
 def remove_superseded(endpoint: Endpoint) -> None:
     """Remove what was made for an endpoint and what it does not use any more: a former version, a failed update."""
     connection = endpoint.connection
-    current = _ask(connection, "describe_endpoint_config", EndpointConfigName=endpoint.config_name)
+    current = references.ask(connection, "describe_endpoint_config", EndpointConfigName=endpoint.config_name)
     used = {variant["ModelName"] for variant in current["ProductionVariants"]} if current else set()
     _remove_belongings(_belongings(endpoint, but={endpoint.config_name, *used}))
-
-
-def _ask(connection: Connection, operation: str, **request: str) -> dict[str, Any] | None:
-    """Return the answer of one operation, None where what it is about does not exist."""
-    try:
-        with connection.calling():
-            answer: dict[str, Any] = getattr(connection.client("sagemaker"), operation)(**request)
-            return answer
-    except BackendError as error:
-        if faults.is_missing(error):
-            return None
-        raise
-
-
-def _tags(connection: Connection, arn: str) -> Mapping[str, str]:
-    with connection.calling():
-        pages = connection.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=arn)
-        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}

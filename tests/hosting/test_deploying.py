@@ -64,7 +64,7 @@ def test_a_package_is_deployed_called_and_deleted(name, pack):
     endpoint = deploy(package, name, origin=MINE, listener=events.append)
     assert (endpoint.status, endpoint.outcome, endpoint.where) == ("InService", "created", "local")
     assert endpoint.predict([1, 2]).value == ["one", [1, 2]]
-    assert endpoint.tags() == {**MINE.tags(), "sm-magics:endpoint": name}
+    assert endpoint.tags() == {**MINE.tags(), "sm-magics:endpoint": name, "sm-magics:user": connect().user}
     phases = [event.phase for event in events if isinstance(event, Progress)]
     assert phases[0] == "Upload"
     assert phases[-1] == "Create"
@@ -201,9 +201,51 @@ def test_what_sm_magics_did_not_make_stays(name, pack):
     planned = removal.of(endpoint)
     assert any(foreign in line for line in planned.kept)
     assert foreign not in planned.configs
+    model = config["ProductionVariants"][0]["ModelName"]
+    assert any(model in line and foreign in line for line in planned.kept)  # the foreign configuration uses it
+    assert not planned.objects
     removal.remove(planned)
-    assert everything(name) == {foreign: "EndpointConfig"}
+    assert everything(name) == {foreign: "EndpointConfig", model: "Model"}
     client.delete_endpoint_config(EndpointConfigName=foreign)
+    removal.remove(removal.of(endpoint))
+    assert everything(name) == {}
+
+
+def test_model_data_that_another_model_uses_stays(name, pack):
+    package = pack("one")
+    endpoint = deploy(package, name, origin=MINE)
+    client = connect().client("sagemaker")
+    made = next(kind for kind, what in everything(name).items() if what == "Model")
+    container = client.describe_model(ModelName=made)["PrimaryContainer"]
+    client.create_model(ModelName="users-own", PrimaryContainer=container, ExecutionRoleArn=connect().role)
+    try:
+        planned = removal.of(endpoint)
+        assert any("users-own" in line for line in planned.kept)
+        removal.remove(planned)
+        assert is_stored(package)
+    finally:
+        client.delete_model(ModelName="users-own")
+
+
+def test_a_name_in_another_case_is_refused(name, pack):
+    deploy(pack("one"), name, origin=MINE)
+    with pytest.raises(errors.EndpointConflictError, match=name):
+        deploy(pack("one"), name.upper(), origin=MINE)
+
+
+def test_an_archive_that_changed_since_it_was_packaged_is_not_sent(name, pack):
+    package = pack("one")
+    data = bytearray(package.path.read_bytes())
+    data[-1] ^= 1
+    package.path.write_bytes(data)
+    with pytest.raises(errors.PackagingError, match="not the one that was packaged"):
+        deploy(package, name, origin=MINE)
+
+
+def test_another_user_with_the_same_paths_is_somebody_else(name, pack):
+    deploy(pack("one"), name, origin=MINE, settings=Settings(user="d-1/ann"))
+    with pytest.raises(errors.EndpointConflictError):
+        deploy(pack("two"), name, origin=MINE, settings=Settings(user="d-1/bob"))
 
 
 def test_what_is_there_already_is_not_sent_again(name, pack):

@@ -39,7 +39,13 @@ NAMES = st.from_regex(r"\A[a-zA-Z0-9](-?[a-zA-Z0-9]){0,30}\Z")
 
 def connection(where="local", **settings) -> Connection:
     """Return a connection that cannot send anything."""
-    return Connection(where, "us-west-2", None, Settings(**settings), _account="123456789012")
+    return Connection(
+        where,
+        "us-west-2",
+        None,
+        Settings(**settings),
+        _identity={"Account": "123456789012", "Arn": "arn:aws:sts::123456789012:assumed-role/r/me"},
+    )
 
 
 def make(package=PACKAGE, name="digits", at=None, **more):
@@ -222,3 +228,8 @@ def test_an_endpoint_is_its_notebooks(origin, other, owns):
 def test_an_endpoint_without_our_tag_is_nobodys():
     assert not ORIGIN.owns({})
     assert not ORIGIN.owns({key: value for key, value in ORIGIN.tags().items() if "created-by" not in key})
+
+
+def test_another_role_is_another_model():
+    names = {make(at=connection(role=f"arn:aws:iam::123456789012:role/{role}")).model_name for role in ("a", "b")}
+    assert len(names) == 2
