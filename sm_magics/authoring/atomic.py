@@ -48,6 +48,7 @@ def keep_copy(path: Path) -> Path:
 
     The copy is a second link to the same content where the file system has such: it costs no room, and stays what it
     is because files here are only ever replaced, never written into. A copy that is there already is not made again.
+    Of a symbolic link, what it points to is kept: `write_atomically` replaces that, not the link.
 
     Raises
     ------
@@ -55,13 +56,14 @@ def keep_copy(path: Path) -> Path:
         If there is no room or no permission.
     """
     number = 0
+    content = Path(os.path.realpath(path))
     while True:
         copy = path.with_name(f"{path.name}.bak" + (f".{number}" if number else ""))
         try:
-            if copy.exists() and copy.samefile(path):
+            if os.path.lexists(copy) and os.path.samestat(copy.lstat(), content.stat()):
                 return copy
             try:
-                os.link(path, copy)
+                os.link(content, copy)
             except FileExistsError:
                 number += 1
                 continue

@@ -162,6 +162,12 @@ def test_a_syntax_error_quotes_the_line_with_a_caret(folder):
     assert caught.value.message.splitlines()[1:] == ["    y = = 2", "        ^"]
 
 
+def test_a_null_byte_is_said_with_its_line(folder):
+    with pytest.raises(CellSyntaxError, match="Line 2 of the cell") as caught:
+        folder.write_section("x = 1\ny = '\0'\n")
+    assert "\0" not in caught.value.message
+
+
 @pytest.mark.parametrize("source", ["", "\n\n", "# nothing but a comment\n"])
 def test_an_empty_cell_writes_nothing(folder, source):
     with pytest.raises(AuthoringError, match="no code"):
@@ -439,6 +445,31 @@ def test_another_files_owner_is_asked_too(folder, cell):
     (folder.path / "x.py").write_text("x = 2\n")
     with pytest.raises(FileConflictError, match=r"(?s)-x = 2\n\+x = 3"):
         folder.write_file("x.py", "x = 3\n", author=cell(1))
+
+
+@pytest.mark.parametrize("name", ["inference.py", "x.py"])
+def test_what_a_link_points_to_is_kept_by_force(folder, cell, name):
+    folder.path.mkdir()
+    (folder.path / "mine.py").write_text("PRECIOUS = 1\n")
+    (folder.path / name).symlink_to("mine.py")
+    for source in ("x = 1\n", "x = 2\n"):
+        if name == "inference.py":
+            written = folder.write_section(source, author=cell(1), force=True)
+        else:
+            written = folder.write_file(name, source, author=cell(1), force=True)
+    assert written.copy is None, "the second time it is ours"
+    assert (folder.path / f"{name}.bak").read_text() == "PRECIOUS = 1\n"
+    assert (folder.path / name).is_symlink()
+    assert "x = 2" in (folder.path / "mine.py").read_text()
+
+
+def test_a_copy_that_is_only_a_link_is_no_copy(folder, cell):
+    folder.path.mkdir()
+    (folder.path / "x.py").write_text("PRECIOUS = 1\n")
+    (folder.path / "x.py.bak").symlink_to("x.py")
+    copy = folder.write_file("x.py", "x = 1\n", author=cell(1), force=True).copy
+    assert copy == folder.path / "x.py.bak.1"
+    assert copy.read_text() == "PRECIOUS = 1\n"
 
 
 def test_a_python_file_that_does_not_parse_is_not_written(folder):
