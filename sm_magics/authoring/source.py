@@ -72,6 +72,11 @@ def parse_cell(text: str, *, filename: str = "cell") -> ast.Module:
         If it is not: the message quotes the line and points at the column. IPython's own syntax (``%magic``,
         ``!command``, ``name?``) and ``await`` outside a function work in a notebook but not in a module.
     """
+    if "\0" in text:  # a ValueError without a line in Python 3.10, a SyntaxError later
+        raise CellSyntaxError(
+            f"Line {len(lines_of(text[: text.index(chr(0)) + 1]))} of the {filename} holds a null byte.",
+            hint="Delete it, or write it as \\0 in a string; nothing was written.",
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
