@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 import zlib
@@ -12,6 +13,7 @@ LARGEST = 30 * 10**9
 MOST_FILES = 100_000
 #: Disk space that is left to everything else, in bytes.
 _SPARE = 256 << 20
+_PIECE = 1 << 20
 
 
 class BadArchiveError(Exception):
@@ -22,7 +24,10 @@ def extract(archive: Path, directory: Path) -> None:
     """Unpack a gzip-compressed tar archive.
 
     Refused are absolute paths, ``..``, links that lead out of the directory, devices, more than `MOST_FILES` entries
-    and more than `LARGEST` bytes or than the disk has to spare, whatever the sizes in the headers say.
+    and more than `LARGEST` bytes or than the disk has to spare, whatever the sizes in the headers say. Owners, times
+    and modes are not taken over, but for whether a file can be executed.
+
+    ``tarfile.data_filter`` is not used: Python has it since 3.10.12 and 3.11.4 only, and needed several mends since.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def extract(archive: Path, directory: Path) -> None:
                 if unpacked > room:
                     raise BadArchiveError(f"it unpacks to more than {room} bytes")
                 _check(member)
-                tar.extract(member, directory, filter="data")
+                _write(tar, member, directory)
     except (tarfile.TarError, EOFError, ValueError, zlib.error) as error:
         raise BadArchiveError(f"{error}".rstrip(".") or "it ends too early") from error
     except OSError as error:
@@ -54,10 +59,56 @@ def extract(archive: Path, directory: Path) -> None:
 
 def _check(member: tarfile.TarInfo) -> None:
     path = PurePosixPath(member.name)
-    # The filter would strip the slash, and resolve `a/../b`.
     if path.is_absolute():
         raise BadArchiveError(f"{member.name!r} is an absolute path")
     if ".." in path.parts:
         raise BadArchiveError(f"{member.name!r} leads out of the model directory")
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         raise BadArchiveError(f"{member.name!r} is neither a file, a folder nor a link")
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+    target = directory / member.name
+    # Looked at when it is written: an earlier entry may be a link that this one's path goes through.
+    _require_inside(target.parent, directory, member)
+    try:
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # of two entries of one name, the last counts
+        if member.issym():
+            _require_inside(target.parent / member.linkname, directory, member)
+            target.symlink_to(member.linkname)
+        elif member.islnk():
+            os.link(_linked_file(member, directory), target)
+        else:
+            _write_file(tar, member, target)
+    except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise _misfit(member) from error
+
+
+def _write_file(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    content = tar.extractfile(member)
+    if content is not None:
+        with content, target.open("xb") as file:
+            shutil.copyfileobj(content, file, _PIECE)
+    if member.mode & 0o100:
+        target.chmod(0o700)
+
+
+def _linked_file(member: tarfile.TarInfo, directory: Path) -> Path:
+    path = Path(os.path.realpath(directory / member.linkname))
+    _require_inside(path, directory, member)
+    if not path.is_file():
+        raise _misfit(member)
+    return path
+
+
+def _misfit(member: tarfile.TarInfo) -> BadArchiveError:
+    return BadArchiveError(f"{member.name!r} does not fit the entries before it")
+
+
+def _require_inside(path: Path, directory: Path, member: tarfile.TarInfo) -> None:
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory)):
+        raise BadArchiveError(f"{member.name!r} leads out of the model directory")

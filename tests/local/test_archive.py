@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import shutil
+import stat
 import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from local_service import IMAGE, archive
 
 from sm_magics.local import archive as archives
@@ -20,6 +28,28 @@ def unpack(tmp_path, data: bytes):
     target.mkdir()
     extract(path, target)
     return target
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, **attributes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    member.size = int(kind == tarfile.REGTYPE)
+    for attribute, value in attributes.items():
+        setattr(member, attribute, value)
+    return member
+
+
+def link(name: str, to: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    return entry(name, kind, linkname=to)
+
+
+def tarred(*members: tarfile.TarInfo) -> bytes:
+    """Return an archive whose files all hold one "x"."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for member in members:
+            tar.addfile(member, io.BytesIO(b"x"))
+    return buffer.getvalue()
 
 
 def test_files_folders_and_links_inside_are_unpacked(tmp_path):
@@ -62,6 +92,57 @@ def test_a_link_and_then_a_file_through_it_does_not_lead_out(tmp_path):
     with pytest.raises(BadArchiveError):
         unpack(tmp_path, buffer.getvalue())
     assert not (tmp_path / "evil.py").exists()
+
+
+def test_unpacking_needs_nothing_that_an_older_tarfile_lacks(tmp_path, monkeypatch):
+    # Python 3.10.0 to 3.10.11 and 3.11.0 to 3.11.3 (Debian 12 has 3.11.2) know no extraction filters.
+    whole = tarfile.TarFile.extract
+
+    def extract(self, member, path="", set_attrs=True, *, numeric_owner=False):
+        whole(self, member, path, set_attrs, numeric_owner=numeric_owner)
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", extract)
+    monkeypatch.delattr(tarfile, "data_filter")
+    target = unpack(tmp_path, archive({"code/inference.py": "x"}))
+    assert (target / "code/inference.py").read_text() == "x"
+
+
+def test_modes_owners_and_times_are_not_taken_over(tmp_path):
+    target = unpack(
+        tmp_path,
+        tarred(entry("run.sh", mode=0o4777, uid=12345, mtime=0), entry("shut", mode=0)),
+    )
+    assert stat.S_IMODE((target / "run.sh").stat().st_mode) == 0o700
+    assert (target / "run.sh").stat().st_uid == os.getuid()
+    assert (target / "run.sh").stat().st_mtime > 0
+    assert (target / "shut").read_bytes() == b"x"
+
+
+def test_of_two_entries_of_one_name_the_last_counts_and_a_file_is_no_folder(tmp_path):
+    target = unpack(tmp_path, tarred(entry("a"), entry("b"), link("a", "b"), entry("a")))
+    assert [(target / name).read_bytes() for name in "ab"] == [b"x", b"x"]
+    assert not (target / "a").is_symlink()
+    (tmp_path / "other").mkdir()
+    for entries in ((entry("a"), entry("a/b")), (entry("a/b"), entry("a")), (link("a", "none", tarfile.LNKTYPE),)):
+        with pytest.raises(BadArchiveError, match=r"'a(/b)?' does not fit the entries"):
+            unpack(tmp_path / "other", tarred(*entries))
+        shutil.rmtree(tmp_path / "other" / "model")
+
+
+paths = st.lists(st.sampled_from(["a", "b", "c", ".", "..", ""]), min_size=1, max_size=5).map("/".join)
+kinds = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE])
+
+
+@given(entries=st.lists(st.tuples(paths, kinds, paths), min_size=1, max_size=7))
+def test_nothing_is_ever_written_outside(entries):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "a").write_bytes(b"ours")
+        with contextlib.suppress(BadArchiveError):
+            unpack(root, tarred(*(link(name, to, kind) if to else entry(name, kind) for name, kind, to in entries)))
+        assert sorted(path.name for path in root.iterdir()) == ["a", "model", "model.tar.gz"]
+        assert (root / "a").read_bytes() == b"ours"
+        assert (root / "a").stat().st_nlink == 1
 
 
 @pytest.mark.parametrize(
