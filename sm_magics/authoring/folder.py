@@ -6,6 +6,7 @@ replace the file as a whole, then settle the record. A crash between any two of 
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -229,8 +230,9 @@ class CodeFolder:
                 continue
             paths.append(name)
             try:
-                text = path.read_bytes().decode("utf-8-sig")
-            except (OSError, UnicodeDecodeError) as error:
+                with tokenize.open(path) as file:  # as Python reads it: in the encoding that it declares
+                    text = file.read()
+            except (OSError, UnicodeDecodeError, SyntaxError) as error:
                 found.append(_unreadable(name, error))
                 continue
             here = [*check_module(text, name)]
@@ -252,7 +254,7 @@ class CodeFolder:
             if entry is not None:
                 check_notebook(path, entry, notebook_name(author, self.model_dir))
             elif text is not None and text.strip():
-                raise stranger(path)
+                raise stranger(path, self.model_dir, record)
         except FileConflictError:
             if not force:
                 raise
@@ -360,7 +362,7 @@ def _unreadable(name: str, error: Exception) -> Finding:
     return Finding(
         "SM101",
         "error",
-        f"{name} cannot be read as UTF-8 ({error}): importing it would fail, and the model would never load.",
+        f"{name} cannot be read as Python ({error}): importing it would fail, and the model would never load.",
         "Save the file as UTF-8.",
         path=name,
     )

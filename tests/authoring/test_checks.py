@@ -100,3 +100,13 @@ def test_findings_of_the_folder_name_the_section_and_the_cells_line(folder):
     ]
     assert folder.check() == written.findings
     assert all(isinstance(one, Finding) for one in written.findings)
+
+
+def test_a_file_that_declares_its_encoding_is_read_in_it(folder):
+    folder.path.mkdir()
+    (folder.path / "labels.py").write_bytes("# coding: latin-1\nNAME = 'Käse'\n".encode("latin-1"))
+    assert folder.check() == ()
+    (folder.path / "labels.py").write_bytes("NAME = 'Käse'\n".encode("latin-1"))
+    assert [finding.code for finding in folder.check()] == ["SM101"]
+    (folder.path / "labels.py").write_bytes(b"# coding: nope\n")
+    assert [finding.code for finding in folder.check()] == ["SM101"]
