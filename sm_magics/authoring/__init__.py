@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .findings import Finding
 from .folder import Author, CodeFolder, Written
+from .live import own_file
 from .loading import LoadedBy, code_expectations
 from .notebook_source import Slice, slice_of
 from .requirements import ensure_requirements
@@ -20,5 +21,6 @@ __all__ = [
     "Written",
     "code_expectations",
     "ensure_requirements",
+    "own_file",
     "slice_of",
 ]

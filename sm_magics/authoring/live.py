@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import linecache
 import math
@@ -83,10 +84,26 @@ def is_plain(value: object) -> bool:
     return False
 
 
+def _found(module: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec else None
+
+
 def own_file(module: str) -> Path | None:
-    """Return the file of a module of the user's own; None for an installed one and the standard library's."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if not file or module.partition(".")[0] in sys.stdlib_module_names:
+    """Return the file of a module of the user's own; None for an installed one and the standard library's.
+
+    A module at the top level is looked for where it is not loaded, without loading it.
+    """
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        return None
+    if module in sys.modules:
+        file = getattr(sys.modules[module], "__file__", None)
+    else:
+        file = None if "." in module else _found(module)
+    if not file:
         return None
     path = Path(file).resolve()
     if "site-packages" in path.parts or "dist-packages" in path.parts or path.suffix != ".py":

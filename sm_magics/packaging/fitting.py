@@ -153,9 +153,8 @@ def _with_code(subject: Subject, fitting: Fit, notebook: Notebook) -> Fit:
     from .generated import model_code
 
     code = model_code(subject.model, notebook.cells, notebook.namespace)
-    files = {relative: path.read_text(encoding="utf-8") for relative, path in code.files.items()}
     notes = (*fitting.notes, *code.notes)
-    return replace(fitting, files={**files, "sm_model.py": code.source}, names=code.names, notes=notes)
+    return replace(fitting, files={**code.files, "sm_model.py": code.source}, names=code.names, notes=notes)
 
 
 def _with_importable_classes(subject: Subject, fitting: Fit) -> Fit:
@@ -173,9 +172,9 @@ def _with_importable_classes(subject: Subject, fitting: Fit) -> Fit:
                 f"Pickled, the model refers to the class {notebook[0]}, which exists only in this notebook.",
                 hint=f"%sm_package {subject.source} --save-as state_dict",
             )
-    files = {relative: path.read_text(encoding="utf-8") for relative, path in own_files(homes).items()}
+    own = own_files(homes)
     note = "A pickled module loads only where its classes can be imported as they were: prefer a state_dict."
-    return replace(fitting, files=files, notes=(*fitting.notes, note))
+    return replace(fitting, files=own.sources, notes=(*fitting.notes, *own.notes, note))
 
 
 def _with_saving(subject: Subject, fitting: Fit, sample: Any, *, complete: bool) -> Fit:

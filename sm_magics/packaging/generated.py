@@ -9,18 +9,17 @@ import contextlib
 import importlib.metadata
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from sm_magics.authoring import slice_of
+from sm_magics.authoring import own_file, slice_of
 from sm_magics.authoring.script import Script
 from sm_magics.errors import InferenceScriptError
 
-from .own_modules import imported_by, is_own, own_files
+from .own_modules import imported_by, own_files
 from .rebuild import rebuild
 
 MARK = "# Written by %sm_package"
@@ -80,14 +79,14 @@ class ModelCode:
     names
         The classes and functions of the notebook in it.
     files
-        The user's own modules that it imports, by their path below ``code/``.
+        The sources of the user's own modules that it imports, by their path below ``code/``.
     notes
         Sentences on what the person should know.
     """
 
     source: str
     names: tuple[str, ...]
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -137,9 +136,9 @@ def model_code(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, A
     names = tuple(name for name in found.names if name not in {"build_model", "_bare"})
     header = '"""The model as the notebook defines it, and how it is built again without its weights."""\n'
     source = f"{header}\n{found.source}"
-    files = own_files([*found.modules, *imported_by(source)])
-    notes = [*_redefined(made.defined, namespace), *_requirements(source, files)]
-    return ModelCode(source, names, files, tuple(notes))
+    own = own_files([*found.modules, *imported_by(source)])
+    notes = [*_redefined(made.defined, namespace), *own.notes, *_requirements([source, *own.sources.values()])]
+    return ModelCode(source, names, own.sources, tuple(notes))
 
 
 def _redefined(defined: Mapping[str, object], namespace: Mapping[str, Any]) -> list[str]:
@@ -147,11 +146,10 @@ def _redefined(defined: Mapping[str, object], namespace: Mapping[str, Any]) -> l
     return [f"{name} has been defined again since this model was made; the model keeps its own." for name in again]
 
 
-def _requirements(source: str, files: Mapping[str, Path]) -> list[str]:
+def _requirements(sources: Iterable[str]) -> list[str]:
     """Return notes on imports that the container may not have."""
-    everything = [source, *(path.read_text(encoding="utf-8") for path in files.values())]
-    imported = {name for text in everything for name in imported_by(text)} - _IN_THE_IMAGE
-    foreign = sorted(name for name in imported if name not in sys.stdlib_module_names and not is_own(name))
+    imported = {name for text in sources for name in imported_by(text)} - _IN_THE_IMAGE
+    foreign = sorted(name for name in imported if name not in sys.stdlib_module_names and own_file(name) is None)
     pinned = ((name, _pinned(name)) for name in foreign)
     return [
         f"The model's code imports {name}: {pin} belongs into code/requirements.txt." for name, pin in pinned if pin

@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-import sys
-import sysconfig
-from collections.abc import Iterable, Iterator
+import re
+import tokenize
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from sm_magics.authoring import own_file
 from sm_magics.errors import InferenceScriptError
 
-
-def is_own(module: str) -> bool:
-    """Return whether a module is a file of the user's, neither the standard library's nor installed."""
-    return _file_of(module) is not None
+_CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", re.ASCII)  # PEP 263
 
 
-def own_files(modules: Iterable[str]) -> dict[str, Path]:
-    """Return the files of the user's own modules, with those that they import in turn, by their path below ``code/``.
+@dataclass(frozen=True)
+class OwnFiles:
+    """Modules of the user's own.
 
-    A package comes as a whole.
+    Attributes
+    ----------
+    sources
+        The text of each file, by its path below ``code/``.
+    notes
+        Sentences on the files that stay behind because they are not Python.
+    """
+
+    sources: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def own_files(modules: Iterable[str]) -> OwnFiles:
+    """Return the sources of the user's own modules, with those that they import in turn. A package comes as a whole.
 
     Raises
     ------
     InferenceScriptError
         If one would take the place of ``inference.py`` or ``sm_model.py``.
     """
-    found: dict[str, Path] = {}
+    sources: dict[str, str] = {}
+    notes = []
     todo = [name.partition(".")[0] for name in modules]
     seen: set[str] = set()
     while todo:
@@ -41,14 +55,29 @@ def own_files(modules: Iterable[str]) -> dict[str, Path]:
                     f"The model's class comes from {path}, whose name the container uses for something else.",
                     hint=f"!mv {path.name} my_{path.name}",
                 )
-            found[relative] = path
-            todo.extend(imported_by(path.read_text(encoding="utf-8")))
-    return dict(sorted(found.items()))
+            try:
+                sources[relative] = _source(path)
+                todo.extend(imported_by(sources[relative]))
+            except (OSError, SyntaxError, ValueError) as error:
+                sources.pop(relative, None)
+                notes.append(f"{path} stays behind: it cannot be read as Python ({error}).")
+    return OwnFiles(dict(sorted(sources.items())), tuple(sorted(notes)))
+
+
+def _source(path: Path) -> str:
+    """Return the text of a module, to be written as UTF-8, whatever encoding the file declares."""
+    with tokenize.open(path) as file:
+        lines = file.readlines()
+    lines[:2] = [_CODING.sub(r"\1utf-8", line) for line in lines[:2]]
+    return "".join(lines)
 
 
 def imported_by(source: str) -> Iterator[str]:
     """Yield the top-level modules that some source imports."""
-    for node in ast.walk(ast.parse(source)):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(source)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -56,34 +85,13 @@ def imported_by(source: str) -> Iterator[str]:
 
 
 def _files(name: str) -> dict[str, Path]:
-    path = _file_of(name)
+    path = own_file(name)
     if path is None:
         return {}
     if path.name != "__init__.py":
         return {path.name: path}
     inside = sorted(path.parent.rglob("*.py"))
-    return {f"{name}/{file.relative_to(path.parent).as_posix()}": file for file in inside}
-
-
-def _file_of(name: str) -> Path | None:
-    """Return the file of a module of the user's own."""
-    root = name.partition(".")[0]
-    if root in sys.stdlib_module_names:
-        return None
-    loaded = sys.modules.get(root)
-    origin = getattr(loaded, "__file__", None)
-    if loaded is None:
-        try:
-            spec = importlib.util.find_spec(root)
-        except (ImportError, ValueError):
-            return None
-        origin = spec.origin if spec else None
-    if not origin or not origin.endswith(".py"):
-        return None
-    path = Path(origin).resolve()
-    places = {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
-    installed = any(path.is_relative_to(place) for place in places) or "site-packages" in path.parts
-    return None if installed else path
+    return {f"{name}/{file.relative_to(path.parent).as_posix()}": file for file in inside if file.is_file()}
 
 
 def enclosing_function(source: str, line: int) -> str:

@@ -305,6 +305,26 @@ def test_a_class_beside_the_notebook_goes_with_it(notebook, fresh_process):
     assert same(fresh_process.predict(package.path, notebook["x"]), answer(notebook["model"], notebook["x"]))
 
 
+def test_old_and_foreign_files_of_a_package_do_not_stand_in_the_way(notebook, fresh_process):
+    parts = notebook.directory / "parts"
+    parts.mkdir()
+    (parts / "__init__.py").write_text("")
+    (parts / "old.py").write_text("print 'from long ago'\n")
+    (parts / "blocks.py").write_bytes(
+        "# coding: latin-1\nfrom torch import nn\n"
+        "class Block(nn.Linear):\n    label = 'Größe'\n    def forward(self, x): return x * len(self.label)\n".encode(
+            "latin-1"
+        )
+    )
+    notebook.run("from parts.blocks import Block\nmodel = nn.Sequential(Block(1, 1)); x = torch.rand(2, 3)")
+
+    package = notebook.package(notebook["model"])
+
+    assert any("old.py" in note for note in package.notes)
+    assert "code/parts/old.py" not in {file.name for file in package.files}
+    assert same(fresh_process.predict(package.path, notebook["x"]), answer(notebook["model"], notebook["x"]))
+
+
 def test_a_model_keeps_the_class_that_it_was_made_of(notebook, fresh_process):
     notebook.run("class Net(nn.Linear):\n    def forward(self, x): return super().forward(x) + 1")
     notebook.run("model = Net(2, 2); x = torch.rand(1, 2)")
