@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import platform
 import sys
+import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -99,6 +100,7 @@ def package(
     target = Path(archive).expanduser().absolute() if archive else directory / "model.tar.gz"
     subject = identify(model, namespace)
     folder = CodeFolder(directory)
+    code_members(folder.path)  # refuses what is no file before anything is read or written
     fitting = fit(subject, folder, notebook=Notebook(cells, namespace), save_as=save_as, sample=sample)
     weights = subject.path or directory / fitting.file
     _check_ownership(folder, [target, *([weights] if fitting.save else [])], fitting, author, force=force)
@@ -137,7 +139,10 @@ def package(
 def _script() -> list[str]:
     """Return the text of the script that is being run, where there is no notebook."""
     path = getattr(sys.modules["__main__"], "__file__", None)
-    return [Path(path).read_text(encoding="utf-8")] if path and Path(path).is_file() else []
+    if not path or not Path(path).is_file():
+        return []
+    with tokenize.open(path) as file:
+        return [file.read()]
 
 
 def _torch_version() -> str:
@@ -219,7 +224,7 @@ def _about_code(folder: CodeFolder, fitting: Fit) -> dict[str, str]:
     written = [section for section in script.sections if section.name not in fitting.sections] if script else []
     cells = f"{len(written)} cell{'s' if len(written) != 1 else ''}" if written else ""
     model_fn = "model_fn written for you" if "model_fn" in fitting.sections else ""
-    requirements = (folder.path / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    requirements = (folder.path / "requirements.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     wanted = [line for line in requirements if line.strip() and not line.lstrip().startswith("#")]
     return {
         SCRIPT: ", ".join(filter(None, [cells, model_fn])) or "the container's own handlers",

@@ -15,7 +15,13 @@ _LEFT_OUT = ("__pycache__", ".*", "*.pyc", "*~", "#*#", "*.swp", "*.orig", "*.re
 
 
 def code_members(code: Path) -> list[Member]:
-    """Return the files of ``code/``: not the hidden ones, caches, and what editors leave behind."""
+    """Return the files of ``code/``: not the hidden ones, caches, and what editors leave behind.
+
+    Raises
+    ------
+    PackagingError
+        If something there is no regular file, nor a link to one, naming it.
+    """
     return [Member(f"code/{relative}", path) for relative, path in _walk(code)]
 
 
@@ -34,7 +40,7 @@ def included_members(model_dir: Path, patterns: Sequence[str], *, beside: set[st
     Raises
     ------
     PackagingError
-        If a pattern leads out of the directory, or nothing matches it.
+        If a pattern leads out of the directory, nothing matches it, or something that does is no file.
     """
     found: dict[str, Path] = {}
     for pattern in patterns:
@@ -51,7 +57,7 @@ def included_members(model_dir: Path, patterns: Sequence[str], *, beside: set[st
             if match.is_dir():
                 found |= {f"{inside}/{relative}": path for relative, path in _walk(match)}
             else:
-                found[inside] = match
+                found[inside] = _regular(match)
     kept = {name: path for name, path in found.items() if name not in beside and not name.startswith("code/")}
     return [Member(name, kept[name]) for name in sorted(kept)]
 
@@ -66,8 +72,15 @@ def _walk(directory: Path) -> Iterator[tuple[str, Path]]:
         if real not in seen:
             seen.add(real)
             paths = (Path(folder, name) for name in files if not _left_out(name))
-            found |= {path.relative_to(directory).as_posix(): path for path in paths}
+            found |= {path.relative_to(directory).as_posix(): _regular(path) for path in paths}
     yield from sorted(found.items())
+
+
+def _regular(path: Path) -> Path:
+    if not path.is_file():
+        what = "a link that leads nowhere" if path.is_symlink() else "a pipe, socket or device"
+        raise PackagingError(f"{path} is not a file but {what}: it cannot be packed.", hint=f"!ls -l {path}")
+    return path
 
 
 def _left_out(name: str) -> bool:

@@ -83,12 +83,15 @@ def test_what_editors_and_caches_leave_behind_stays_behind(tmp_path):
     (code / "deep/er").mkdir(parents=True)
     (code / "deep/er/data.json").write_text("{}")
     (code / "deep/loop").symlink_to(code)
+    (code / "linked.json").symlink_to("deep/er/data.json")
+    (code / ".dangling").symlink_to("nowhere")
 
     result = package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
 
     assert [file.name for file in result.files][1:] == [
         "code/deep/er/data.json",
         "code/inference.py",
+        "code/linked.json",
         "code/requirements.txt",
         "code/sm_model.py",
     ]

@@ -225,6 +225,32 @@ def test_a_directory_that_cannot_be_written(tmp_path):
         package(nn.Linear(1, 1), model_dir=tmp_path, archive=tmp_path / "nowhere/model.tar.gz", namespace={})
 
 
+@pytest.mark.parametrize("place", ["code/data.bin", "code/inference.py", "extra/deep/data.bin"])
+@pytest.mark.parametrize("kind", ["a dangling link", "a pipe"])
+def test_what_is_no_file_is_named_before_anything_is_written(tmp_path, place, kind):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    if kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
+    words = re.escape(str(path)) + ".*no(t a| such) file"
+    error = refused(PackagingError, words, nn.Linear(1, 1), tmp_path, include=["extra"] if "extra" in place else [])
+    assert str(path) in error.hint
+
+
+def test_an_included_file_that_is_none(tmp_path):
+    (tmp_path / "labels.json").symlink_to("nowhere")
+    refused(PackagingError, "labels.json", nn.Linear(1, 1), tmp_path, include=["*.json"])
+
+
+def test_requirements_in_another_encoding_do_not_matter(tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/requirements.txt").write_bytes("# für uns\ntimm\n".encode("latin-1"))
+    result = package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
+    assert {file.name: file.note for file in result.files}["code/requirements.txt"] == "1 requirement"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_without_permission(tmp_path):
     tmp_path.chmod(0o500)
