@@ -65,4 +65,4 @@ def notebook(tmp_path, monkeypatch):
     made = Notebook()
     yield made
     made.shell.run_line_magic("unload_ext", "sm_magics")
-    made.shell.reset(new_session=False)
+    made.namespace.clear()  # what the cells made goes with the test
