@@ -7,8 +7,9 @@ import logging
 import os
 import secrets
 import shutil
+import sqlite3
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ _HOLDS = 2
 #: Seconds that requests in flight have when their version is replaced, or deleted, or the service ends.
 _DRAIN = 60.0
 _LAST_DRAIN = 5.0
+#: Seconds until the end of a transition that could not be recorded is recorded again.
+_RETRY = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -96,7 +99,7 @@ class Endpoints:
         document = _document(snapshot, version_id)
         arn = self._resources.add(Kind.ENDPOINT, name, document, tags=tags, status=CREATING)
         self._lives[name] = _Life(version)
-        self._begin(self._create(name, version))
+        self._begin(self._create, name, version)
         return arn
 
     def update(self, name: str, snapshot: Mapping[str, Any]) -> str:
@@ -114,7 +117,7 @@ class Endpoints:
         version_id, version = self._new_version(row.name, snapshot)
         pending = {"id": version_id, "config": version.config_name, "since": time.time()}
         self._set(row, UPDATING, {**row.document, "pending": pending})
-        self._begin(self._update(row.name, version_id, version))
+        self._begin(self._update, row.name, version_id, version)
         return row.arn
 
     def delete(self, name: str) -> None:
@@ -127,7 +130,7 @@ class Endpoints:
         """
         row = self._settled(name)
         self._set(row, DELETING, row.document)
-        self._begin(self._delete(row.name))
+        self._begin(self._delete, row.name)
 
     async def describe(self, name: str) -> dict[str, Any]:
         """Return DescribeEndpoint's answer, waiting a little for a transition to end.
@@ -185,7 +188,7 @@ class Endpoints:
                     self._set(row, IN_SERVICE, {**row.document, "pending": None, "reason": reason})
                 wanted.add(row.document["version"])
                 life.version = self._version(row.name, row.document["version"], row.document["snapshot"])
-                life.starting = self._begin(self._start_again(row.name, life.version))
+                life.starting = self._begin(self._start_again, row.name, life.version)
         for left in self._directory.iterdir():
             if left.name not in wanted:
                 shutil.rmtree(left, ignore_errors=True)
@@ -206,7 +209,7 @@ class Endpoints:
         except VersionFailedError as error:
             await self._fail(name, version, str(error))
         else:
-            self._settle(name, IN_SERVICE)
+            await self._settle(name, IN_SERVICE)
 
     async def _start_again(self, name: str, version: Version) -> None:
         try:
@@ -223,7 +226,7 @@ class Endpoints:
     async def _fail(self, name: str, version: Version, reason: str) -> None:
         self._logs.flush()
         self._lives[name].version = None
-        self._settle(name, FAILED, reason=reason)
+        await self._settle(name, FAILED, reason=reason)
         await _discard(version, drain=0)
 
     async def _update(self, name: str, version_id: str, version: Version) -> None:
@@ -232,12 +235,12 @@ class Endpoints:
             await _bring_up(version)
         except VersionFailedError as error:
             self._logs.flush()
-            self._settle(name, IN_SERVICE if life.version else FAILED, reason=str(error))
+            await self._settle(name, IN_SERVICE if life.version else FAILED, reason=str(error))
             await _discard(version, drain=0)
             return
         old, life.version = life.version, version
         starting, life.starting = life.starting, None
-        self._settle(name, IN_SERVICE, **_document(version.snapshot, version_id))
+        await self._settle(name, IN_SERVICE, **_document(version.snapshot, version_id))
         await _cancelled(starting)
         if old:
             await _discard(old, drain=_DRAIN)
@@ -266,9 +269,19 @@ class Endpoints:
             life.changed.set()
             life.changed = asyncio.Event()
 
-    def _settle(self, name: str, status: str, **changes: Any) -> None:
-        row = self._resources.get(Kind.ENDPOINT, name)
-        self._set(row, status, {**row.document, "pending": None, "reason": None, **changes})
+    async def _settle(self, name: str, status: str, **changes: Any) -> None:
+        """Record the end of a transition, however long the disk is full."""
+        while not self._recorded(name, status, changes):  # noqa: ASYNC110 - no event says that the disk has room
+            await asyncio.sleep(_RETRY)
+
+    def _recorded(self, name: str, status: str, changes: Mapping[str, Any]) -> bool:
+        try:
+            row = self._resources.get(Kind.ENDPOINT, name)
+            self._set(row, status, {**row.document, "pending": None, "reason": None, **changes})
+        except sqlite3.Error:
+            _logger.exception("That endpoint %s is %s cannot be recorded yet", name, status)
+            return False
+        return True
 
     def _new_version(self, name: str, snapshot: Mapping[str, Any]) -> tuple[str, Version]:
         version_id = secrets.token_hex(8)
@@ -279,11 +292,24 @@ class Endpoints:
     def _version(self, name: str, version_id: str, snapshot: Mapping[str, Any]) -> Version:
         return Version(name, self._directory / version_id, snapshot, interpreters=self._interpreters, logs=self._logs)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _begin(self, work: Callable[..., Coroutine[Any, Any, None]], name: str, *rest: Any) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._to_an_end(work, name, *rest))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _to_an_end(self, work: Callable[..., Coroutine[Any, Any, None]], name: str, *rest: Any) -> None:
+        try:
+            await work(name, *rest)
+        except Exception as error:
+            _logger.exception("What became of endpoint %s was not foreseen", name)
+            row = self._resources.find(Kind.ENDPOINT, name)
+            if row and row.status in _TRANSITIONS:
+                life = self._lives[row.name]
+                version, life.version = life.version, None
+                await self._settle(name, FAILED, reason=f"{row.status} failed: {type(error).__name__}: {error}")
+                if version:
+                    await _discard(version, drain=0)
 
 
 #: Why an endpoint failed, or an update was rolled back, when the service ended meanwhile.

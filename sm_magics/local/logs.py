@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,7 +26,11 @@ CREATE INDEX IF NOT EXISTS events_stream ON events (stream, id);
 KEPT = 100_000
 #: The longest event, in characters (CloudWatch Logs' own limit is 256 KB).
 LONGEST = 256 * 1024
+#: Characters of lines that are held while they cannot be written; the oldest go first.
+MOST_HELD = 16 << 20
 _TRIM_EVERY = 10_000
+
+_logger = logging.getLogger(__name__)
 
 
 def milliseconds() -> int:
@@ -74,6 +80,7 @@ class Logs:
         self._schedule = schedule
         self._waiting: deque[tuple[int, int, str]] = deque()
         self._since_trim = 0
+        self._failing = False
         store.define(_SCHEMA)
 
     def writer(self, group: str, stream: str) -> Callable[[str], None]:
@@ -86,26 +93,49 @@ class Logs:
 
         def append(line: str) -> None:
             first = not self._waiting
-            self._waiting.append((number, milliseconds(), line[:LONGEST]))
+            # SQLite keeps Unicode: half of a surrogate pair is none.
+            text = line[:LONGEST].encode("utf-8", "replace").decode()
+            self._waiting.append((number, milliseconds(), text))
             if first:
                 self._schedule()
 
         return append
 
     def flush(self) -> None:
-        """Write what waits. Reading does it first, and so does who is about to say that an endpoint failed."""
+        """Write what waits. Reading does it first, and so does who is about to say that an endpoint failed.
+
+        Does not raise: what cannot be written, to a full disk for example, waits for the next time.
+        """
         lines = []
         while self._waiting:
             lines.append(self._waiting.popleft())
         if not lines:
             return
-        self._store.run_many("INSERT INTO events (stream, time, message) VALUES (?, ?, ?)", lines)
-        self._since_trim += len(lines)
-        if self._since_trim >= _TRIM_EVERY:
-            self._since_trim = 0
-            self._trim()
+        try:
+            self._store.run_many("INSERT INTO events (stream, time, message) VALUES (?, ?, ?)", lines)
+            self._trim(len(lines))
+        except sqlite3.Error as error:
+            if not self._failing:
+                _logger.error("Lines of logs cannot be written: %s", error)  # noqa: TRY400 - SQLite says it all
+            self._failing = True
+            self._hold(lines)
+            self._schedule()
+        else:
+            self._failing = False
 
-    def _trim(self) -> None:
+    def _hold(self, lines: list[tuple[int, int, str]]) -> None:
+        room = MOST_HELD
+        for line in reversed(lines):
+            room -= len(line[2])
+            if room < 0:
+                break
+            self._waiting.appendleft(line)
+
+    def _trim(self, written: int) -> None:
+        self._since_trim += written
+        if self._since_trim < _TRIM_EVERY:
+            return
+        self._since_trim = 0
         for row in self._store.rows("SELECT id FROM streams"):
             self._store.run(
                 "DELETE FROM events WHERE stream = ?1 AND id <= "

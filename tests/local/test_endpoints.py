@@ -93,6 +93,15 @@ def test_an_interpreter_that_cannot_run_the_model_server_fails_the_endpoint_by_n
     service.delete_endpoint("no-python")
 
 
+def test_an_interpreter_whose_name_is_no_text_fails_the_endpoint_which_can_be_deleted(service):
+    service.create_endpoint("odd-python", Environment={"SM_MAGICS_PYTHON": "/nowhere/\ud800"})
+    described = service.settled("odd-python")
+    assert described["EndpointStatus"] == "Failed"
+    assert "could not run the model server" in described["FailureReason"]
+    assert "surrogates not allowed" in service.log("odd-python")
+    service.delete_endpoint("odd-python")
+
+
 def _linked(name: str, target: str, kind: bytes) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:

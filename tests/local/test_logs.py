@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 
 import pytest
 from botocore.exceptions import ClientError
+
+from sm_magics.local import logs as log_store
+from sm_magics.local.logs import Logs
+from sm_magics.local.store import Store
 
 GROUP = "/aws/sagemaker/Endpoints/talking"
 TALKING = """
@@ -115,3 +120,61 @@ def test_what_is_not_there_is_named(logs):
         assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
     with pytest.raises(ClientError, match="InvalidParameterException"):
         logs.filter_log_events(logGroupName=GROUP, nextToken="x")
+
+
+# In this process
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "state.sqlite3")
+    yield store
+    store.close()
+
+
+def lines_of(logs: Logs, group: str = "group") -> list[str]:
+    streams = logs.streams(group)
+    return [event.message for event in logs.events(streams)] if streams else []
+
+
+def test_a_line_that_is_no_text_is_kept_as_well_as_it_can_be(store):
+    logs = Logs(store, lambda: None)
+    append = logs.writer("group", "stream")
+    append("half a \ud800 character")
+    append("whole \U0001f600 one")
+    assert lines_of(logs) == ["half a ? character", "whole \U0001f600 one"]
+
+
+def test_lines_that_could_not_be_written_are_written_later(store, monkeypatch, caplog):
+    scheduled = []
+    logs = Logs(store, lambda: scheduled.append(1))
+    append = logs.writer("group", "stream")
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    append("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "run_many", full)
+        logs.flush()
+        append("two")
+        logs.flush()
+        assert len(scheduled) == 3, "once for the first line, and again after each failure"
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "said once"
+    assert lines_of(logs) == ["one", "two"]
+
+
+def test_of_lines_that_cannot_be_written_only_the_latest_are_held(store, monkeypatch):
+    monkeypatch.setattr(log_store, "MOST_HELD", 100)
+    logs = Logs(store, lambda: None)
+    append = logs.writer("group", "stream")
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "run_many", full)
+        for number in range(30):
+            append(f"line {number:05d}")
+            logs.flush()
+    assert lines_of(logs) == [f"line {number:05d}" for number in range(20, 30)]
