@@ -85,7 +85,8 @@ async def _serve(
     server.close()
     closing = asyncio.ensure_future(front.close())
     await pool.close(drain=options.drain)
-    await closing
+    await asyncio.wait({closing}, timeout=options.drain)  # not for ever: a client may not take its answer
+    closing.cancel()
     await parent.close()
     return 0
 

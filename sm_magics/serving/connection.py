@@ -22,7 +22,9 @@ class Worker(asyncio.Protocol):
     lost
         Whether no answer can come any more.
     on_answer
-        Called with the answer to the request that `ask` sent.
+        Called with the answer to the request that `ask` sent, if it comes in one piece.
+    on_piece
+        Called with the head and the body of each frame of an answer that comes in pieces.
     on_lost
         Called once when `lost` becomes true: the worker has ended, or is about to. The argument tells that it
         had not read the request to its end, so that another worker may have it.
@@ -68,14 +70,23 @@ class Worker(asyncio.Protocol):
             message.get("failed") or f"The worker died while it loaded the model ({describe_exit(status)})."
         )
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: Request, *, stream: bool) -> None:
         """Send a request. Its answer must be there before the next one."""
         if self._transport is not None:
-            self._transport.write(request.frame())
+            self._transport.write(request.frame(stream=stream))
+
+    def hold(self, holding: bool) -> None:
+        """Read no more of the answer, or go on."""
+        if self._transport is not None and not self._transport.is_closing():
+            if holding:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def ignore(self) -> None:
         """Call nobody any more."""
         self.on_answer: Callable[[Answer], None] = lambda _answer: None
+        self.on_piece: Callable[[dict[str, Any], bytes], None] = lambda _head, _body: None
         self.on_lost: Callable[[bool], None] = lambda _unread: None
 
     def kill(self) -> None:
@@ -98,28 +109,33 @@ class Worker(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
 
     def data_received(self, data: bytes) -> None:
-        """Collect one frame."""
+        """Collect frames."""
         self._received.append(data)
         self._missing -= len(data)
         if self._missing > 0:
             return
-        received = b"".join(self._received)
-        self._received = [received]
-        if len(received) < LENGTHS_SIZE:
-            self._missing = LENGTHS_SIZE - len(received)
-            return
-        head_length, body_length = lengths(received[:LENGTHS_SIZE])
-        start = LENGTHS_SIZE + head_length
-        if len(received) < start + body_length:
-            self._missing = start + body_length - len(received)
-            return
-        self._received, self._missing = [], 0
-        head = loads(received[LENGTHS_SIZE:start])
+        received = self._received[0] if len(self._received) == 1 else b"".join(self._received)
+        start, end = 0, LENGTHS_SIZE
+        while end <= len(received):
+            head_length, body_length = lengths(received[start:end])
+            body = end + head_length
+            if body + body_length > len(received):
+                end = body + body_length
+                break
+            self._hear(loads(received[end:body]), received[body : body + body_length])
+            start = body + body_length
+            end = start + LENGTHS_SIZE
+        self._received = [received[start:]] if start < len(received) else []
+        self._missing = end - len(received)
+
+    def _hear(self, head: dict[str, Any], body: bytes) -> None:
         self._log.read()  # what was printed on the way to this answer comes before it
-        if self._loaded.done():
-            self.on_answer(Answer.from_frame(head, received[start:]))
-        else:
+        if not self._loaded.done():
             self._loaded.set_result(head)
+        elif "more" in head:
+            self.on_piece(head, body)
+        else:
+            self.on_answer(Answer.from_frame(head, body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that the worker has gone."""

@@ -11,6 +11,15 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from .metrics import (
+    Dimension,
+    Metrics,
+    MetricsCacheKeyError,
+    MetricsCacheTypeError,
+    MetricsCacheValueError,
+    MetricTypes,
+)
+
 
 class RequestProcessor:
     """The headers of one request, and the status and headers of its answer.
@@ -78,6 +87,8 @@ class Context:
         None: the container reads it from a model archive, which SageMaker's model data is not.
     request_ids, request_processor
         Of the request being answered; None while the model is loaded.
+    metrics
+        Where handlers report metrics.
     """
 
     def __init__(self, model_dir: str) -> None:
@@ -93,9 +104,14 @@ class Context:
         }
         self.request_ids: dict[int, str] | None = None
         self.request_processor: list[RequestProcessor] | None = None
-        self.metrics: Any = None
+        self.metrics = Metrics(self.model_name)
         self.model_yaml_config: dict[str, Any] = {}
         self.stopping_criteria: Any = None
+
+    def begin(self, request_id: str, processor: RequestProcessor) -> None:
+        """Be about another request. Not for handlers."""
+        self.request_ids = self.metrics.request_ids = {0: request_id}
+        self.request_processor = [processor]
 
     def _processor(self, idx: int) -> RequestProcessor:
         if self.request_processor is None:
@@ -159,7 +175,7 @@ class PredictionException(Exception):  # noqa: N818 - TorchServe's name
 
 
 def provide_torchserve() -> None:
-    """Make ``ts.context`` and ``ts.utils.util`` importable, with what handlers use of them.
+    """Make ``ts.context``, ``ts.metrics`` and ``ts.utils.util`` importable, with what handlers use of them.
 
     In the container TorchServe is there. Where it is installed here, the real one is left alone.
     """
@@ -168,13 +184,21 @@ def provide_torchserve() -> None:
     contents: dict[str, dict[str, object]] = {
         "ts": {},
         "ts.context": {"Context": Context, "RequestProcessor": RequestProcessor},
+        "ts.metrics": {},
+        "ts.metrics.dimension": {"Dimension": Dimension},
+        "ts.metrics.metric_type_enum": {"MetricTypes": MetricTypes},
+        "ts.metrics.metric_cache_errors": {
+            "MetricsCacheKeyError": MetricsCacheKeyError,
+            "MetricsCacheTypeError": MetricsCacheTypeError,
+            "MetricsCacheValueError": MetricsCacheValueError,
+        },
         "ts.utils": {},
         "ts.utils.util": {"PredictionException": PredictionException},
     }
     for name, members in contents.items():
         module = ModuleType(name, "The part of TorchServe that handlers may import.")
         module.__dict__.update(members)
-        if name in {"ts", "ts.utils"}:
+        if name in {"ts", "ts.metrics", "ts.utils"}:
             module.__path__ = []
         sys.modules[name] = module
         parent, _, child = name.rpartition(".")

@@ -11,28 +11,23 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import NamedTuple, cast
 
 import httptools
 
+from .encoding import LAST_CHUNK, encode, encode_chunk, encode_head, has_body
 from .messages import Answer, Request
+from .stream import Stream, StreamBroken
 
 # Netty's limits, with which TorchServe runs: bytes of the request line and of all headers.
 _LONGEST_LINE, _LONGEST_HEAD = 4096, 8192
-_LONGEST_REASON = 8000  # characters: clients give up on longer status lines than some 16 KiB
 _LONGEST_METHOD = 64
 _MOST_WAITING = 8  # pipelined requests of one connection that are read before the first is answered
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_NO_CONTENT, _NOT_MODIFIED, _FIRST_ERROR = 204, 304, 400
-_NOT_CACHED = (
-    b"pragma: no-cache\r\n"
-    b"cache-control: no-cache; no-store, must-revalidate, private\r\n"
-    b"expires: Thu, 01 Jan 1970 00:00:00 UTC\r\n"
-)
+_FIRST_ERROR = 400
 
-Respond = Callable[[Request], Awaitable[Answer]]
+Respond = Callable[[Request], "Answer | asyncio.Future[Answer | Stream]"]
 
 
 class _Received(NamedTuple):
@@ -40,6 +35,7 @@ class _Received(NamedTuple):
 
     content: Request | Answer
     keep_alive: bool
+    chunked: bool = False  # the client takes an answer in chunks: it speaks HTTP/1.1
 
 
 class Front:
@@ -58,25 +54,28 @@ class Front:
         self.max_request = max_request
         self.closing = False
         self.connections: set[Connection] = set()
-        self._answering: set[asyncio.Task[None]] = set()
+        self.busy: set[Connection] = set()  # those whose client has gone away, too
+        self.finished = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
 
     def connect(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(self)
 
-    def run(self, answering: Awaitable[None]) -> None:
-        """Answer in the background: it goes on if the client goes away."""
-        task = asyncio.ensure_future(answering)
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+    def run(self, sending: Coroutine[None, None, None]) -> None:
+        """Send an answer in the background."""
+        task = asyncio.ensure_future(sending)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
     async def close(self) -> None:
         """Finish the requests that were received, and close all connections."""
         self.closing = True
         for connection in list(self.connections):
             connection.close_if_idle()
-        while self._answering:
-            await asyncio.gather(*self._answering)
+        while self.busy:
+            self.finished.clear()
+            await self.finished.wait()
         for connection in list(self.connections):
             connection.close()
 
@@ -93,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._method: bytes | None = None
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._fields: dict[bytes, bytes] = {}  # by lower-case name; of a header that is sent twice the last one
         self._head_size = 0
         self._in_head = False
         self._rest_of_upgrade = False  # the parser sees the body of a request whose head it has left
@@ -100,7 +100,9 @@ class Connection(asyncio.Protocol):
         self._body_size = 0
         self._refusal: Answer | None = None
         self._waiting: deque[_Received] = deque()
-        self._busy = False
+        self._answering: _Received | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._ended = False  # nothing more is read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -112,16 +114,25 @@ class Connection(asyncio.Protocol):
         """Forget the connection. What it asked for goes on."""
         del exc
         self._transport = None
+        self._writable.set()
         self._front.connections.discard(self)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take what was sent."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        self._writable.set()
 
     def eof_received(self) -> bool:
         """Answer what was received, although nothing more comes."""
         self._ended = True
-        return self._busy
+        return self._answering is not None
 
     def close_if_idle(self) -> None:
         """Close unless a request is being received or answered."""
-        if self._between and not self._start and not self._busy:
+        if self._between and not self._start and self._answering is None:
             self.close()
 
     def close(self) -> None:
@@ -156,7 +167,7 @@ class Connection(asyncio.Protocol):
         """Go on with HTTP/1.1. llhttp believes that another protocol begins behind the headers."""
         self._parser = httptools.HttpRequestParser(self)
         if not self._between:
-            coding, length = self._header(b"transfer-encoding"), self._header(b"content-length")
+            coding, length = (self._fields.get(name, b"") for name in (b"transfer-encoding", b"content-length"))
             body = b"Transfer-Encoding: " + coding if coding else b"Content-Length: " + length
             self._rest_of_upgrade = True
             rest = b"POST / HTTP/1.1\r\n" + body + b"\r\n\r\n" + rest
@@ -188,6 +199,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._url = b""
         self._headers = []
+        self._fields = {}
         self._head_size = 0
         self._body = []
         self._body_size = 0
@@ -204,7 +216,9 @@ class Connection(asyncio.Protocol):
         """Take a header."""
         if self._rest_of_upgrade:
             return
-        self._headers.append((name, value.strip()))
+        value = value.strip()
+        self._headers.append((name, value))
+        self._fields[name.lower()] = value
         self._head_size += len(name) + len(value) + 4
 
     def on_headers_complete(self) -> None:
@@ -217,12 +231,12 @@ class Connection(asyncio.Protocol):
         if len(self._url) > _LONGEST_LINE or self._head_size - len(self._url) > _LONGEST_HEAD:
             self._refusal = _invalid()
             return
-        length = self._header(b"content-length")
+        length = self._fields.get(b"content-length")
         if length and int(length) > self._front.max_request:
             self._refusal = Answer.empty(413)
-        expected = self._header(b"expect").lower()
-        if expected and not self._busy:
-            self._expect(expected)
+        expected = self._fields.get(b"expect")
+        if expected and self._answering is None:
+            self._expect(expected.lower())
 
     def _expect(self, expected: bytes) -> None:
         """Answer a client that waits before it sends the body."""
@@ -234,10 +248,7 @@ class Connection(asyncio.Protocol):
         self._received(self._refusal or Answer.empty(417), keep_alive=False)
 
     def _has_body(self) -> bool:
-        return self._header(b"content-length") not in {b"", b"0"} or bool(self._header(b"transfer-encoding"))
-
-    def _header(self, wanted: bytes) -> bytes:
-        return next((value for name, value in reversed(self._headers) if name.lower() == wanted), b"")
+        return self._fields.get(b"content-length", b"0") != b"0" or bool(self._fields.get(b"transfer-encoding"))
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body. What is too much is read, and dropped."""
@@ -268,55 +279,86 @@ class Connection(asyncio.Protocol):
             self._body[0] if len(self._body) == 1 else b"".join(self._body),
         )
         self._body = []
-        self._received(request, keep_alive=self._parser.should_keep_alive())
+        keep_alive, chunked = self._parser.should_keep_alive(), self._parser.get_http_version() != "1.0"
+        self._received(request, keep_alive=keep_alive, chunked=chunked)
 
     def _bad_request(self) -> None:
         self._between = True
         self._received(_invalid(), keep_alive=False)
 
-    def _received(self, content: Request | Answer, *, keep_alive: bool) -> None:
+    def _received(self, content: Request | Answer, *, keep_alive: bool, chunked: bool = False) -> None:
         self._ended = self._ended or not keep_alive
-        self._waiting.append(_Received(content, keep_alive))
-        if not self._busy:
-            self._busy = True
-            self._front.run(self._answer())
+        self._waiting.append(_Received(content, keep_alive, chunked))
+        if self._answering is None:
+            self._answer()
         elif len(self._waiting) >= _MOST_WAITING and self._transport is not None:
             self._transport.pause_reading()
 
-    async def _answer(self) -> None:
+    def _answer(self) -> None:
+        """Answer what was received, up to the first request whose answer takes time."""
         while self._waiting:
-            content, keep_alive = self._waiting.popleft()
-            answer = content if isinstance(content, Answer) else await self._front.respond(content)
-            keep_alive = keep_alive and answer.status < _FIRST_ERROR and not self._front.closing
-            if self._transport is not None:
-                head_only = isinstance(content, Request) and content.method == "HEAD"
-                self._transport.writelines(_encode(answer, keep_alive=keep_alive, head_only=head_only))
-                if not keep_alive:
-                    self._ended = True
-                    self._waiting.clear()
-        self._busy = False
+            received = self._answering = self._waiting.popleft()
+            content = received.content
+            outcome = content if isinstance(content, Answer) else self._front.respond(content)
+            if not isinstance(outcome, Answer):
+                self._front.busy.add(self)
+                outcome.add_done_callback(self._answered)
+                return
+            self._send(received, outcome)
+        self._answering = None
         if self._ended:
             self.close()
         elif self._transport is not None and not self._transport.is_reading():
             self._transport.resume_reading()
 
+    def _answered(self, outcome: asyncio.Future[Answer | Stream]) -> None:
+        answer, received = outcome.result(), cast("_Received", self._answering)
+        if isinstance(answer, Stream):
+            self._front.run(self._send_stream(received, answer))
+            return
+        self._send(received, answer)
+        self._go_on()
 
-def _encode(answer: Answer, *, keep_alive: bool, head_only: bool) -> list[bytes]:
-    reason = _UNPRINTABLE.sub(" ", answer.reason[:_LONGEST_REASON]).encode("ascii", "replace")
-    lines = [b"HTTP/1.1 %d %s\r\n" % (answer.status, reason)]
-    for name, value in answer.headers:
+    def _go_on(self) -> None:
+        self._front.busy.discard(self)
+        self._front.finished.set()
+        self._answer()
+
+    def _keeps_alive(self, received: _Received, status: int) -> bool:
+        """Tell whether the connection stays after this answer. If not, nothing more is answered."""
+        if received.keep_alive and status < _FIRST_ERROR and not self._front.closing:
+            return True
+        self._ended = True
+        self._waiting.clear()
+        return False
+
+    def _send(self, received: _Received, answer: Answer) -> None:
+        if self._transport is not None:
+            keep_alive = self._keeps_alive(received, answer.status)
+            head_only = isinstance(received.content, Request) and received.content.method == "HEAD"
+            self._transport.writelines(encode(answer, keep_alive=keep_alive, head_only=head_only))
+
+    async def _send_stream(self, received: _Received, stream: Stream) -> None:
+        keep_alive = self._keeps_alive(received, stream.status) and received.chunked
+        self._ended = self._ended or not keep_alive
+        wanted = has_body(stream.status) and cast("Request", received.content).method != "HEAD"
+        if self._transport is not None:
+            self._transport.write(encode_head(stream, keep_alive=keep_alive, chunked=received.chunked))
         try:
-            encoded = value.encode("latin-1")
-        except UnicodeEncodeError:
-            encoded = value.encode("utf-8", "surrogateescape")
-        lines.append(b"%s: %s\r\n" % (name.encode("ascii"), encoded))
-    lines.append(_NOT_CACHED)
-    has_body = answer.status not in {_NO_CONTENT, _NOT_MODIFIED}
-    if has_body:
-        lines.append(b"content-length: %d\r\n" % len(answer.body))
-    lines.append(b"connection: keep-alive\r\n\r\n" if keep_alive else b"connection: close\r\n\r\n")
-    head = b"".join(lines)
-    return [head, answer.body] if has_body and not head_only else [head]
+            async for piece in stream:
+                await self._writable.wait()
+                if self._transport is None or not wanted:
+                    stream.abandon()
+                    break
+                self._transport.writelines(encode_chunk(piece) if received.chunked else [piece])
+            if self._transport is not None and wanted and received.chunked:
+                self._transport.write(LAST_CHUNK)
+        except StreamBroken:  # the client sees that the end is missing
+            self._ended = True
+            self._waiting.clear()
+            if self._transport is not None and not received.chunked:
+                self._transport.abort()
+        self._go_on()
 
 
 def _invalid() -> Answer:

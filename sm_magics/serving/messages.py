@@ -5,6 +5,9 @@ A frame on the wire is two lengths (unsigned 32-bit, big-endian), a JSON head an
     | head length | body length | head | body |
 
 The head of a request is ``{"method", "path", "headers"}``, that of an answer ``{"status", "reason", "headers"}``.
+A request that has ``"stream": true`` besides may be answered in pieces: the answer's frame has ``"more": true`` and
+the first piece, those that follow have ``{"more": true}`` and one piece each, the last ``{"more": false}``, with
+``"broken": "…"`` if the answer ends before its end.
 Before it serves, a worker says ``{"ready": true}`` or ``{"failed": "Traceback …"}``. Nothing is pickled.
 """
 
@@ -13,7 +16,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 Headers = tuple[tuple[str, str], ...]
@@ -55,9 +58,12 @@ class Request:
     headers: Headers
     body: bytes
 
-    def frame(self) -> bytes:
-        """Return the request as it is written to a worker."""
-        return frame({"method": self.method, "path": self.path, "headers": self.headers}, self.body)
+    def frame(self, *, stream: bool = False) -> bytes:
+        """Return the request as it is written to a worker, which may answer it in pieces if `stream`."""
+        head: dict[str, Any] = {"method": self.method, "path": self.path, "headers": self.headers}
+        if stream:
+            head["stream"] = True
+        return frame(head, self.body)
 
 
 @dataclass(frozen=True)
@@ -110,19 +116,18 @@ class Answer:
         """Return an error without a body, as the HTTP codec under TorchServe answers."""
         return cls(status, _ERROR_REASONS[status], (), b"")
 
-    def frame(self) -> bytes:
-        """Return the answer as a worker writes it."""
-        return frame({"status": self.status, "reason": self.reason, "headers": self.headers}, self.body)
+    def frame(self, *, more: bool = False) -> bytes:
+        """Return the answer as a worker writes it, with `more` as the first of several pieces."""
+        head: dict[str, Any] = {"status": self.status, "reason": self.reason, "headers": self.headers}
+        if more:
+            head["more"] = True
+        return frame(head, self.body)
 
     @classmethod
     def from_frame(cls, head: Mapping[str, Any], body: bytes) -> Answer:
         """Return the answer that a worker wrote."""
         headers = tuple((name, value) for name, value in head["headers"])
         return cls(head["status"], head["reason"], headers, body)
-
-    def without_body(self) -> Answer:
-        """Return the answer to a HEAD request."""
-        return replace(self, body=b"")
 
 
 @dataclass(frozen=True)

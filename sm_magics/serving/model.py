@@ -12,20 +12,23 @@ import json
 import logging
 import os
 import re
+import traceback
 import uuid
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from inspect import Signature, signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sagemaker_inference import content_types, decoder
-from sagemaker_inference.transformer import Transformer
+from sagemaker_inference import content_types, decoder, transformer
+from sagemaker_inference.errors import BaseInferenceToolkitError, GenericInferenceToolkitError
 from sagemaker_pytorch_serving_container.default_pytorch_inference_handler import DefaultPytorchInferenceHandler
 
 from .context import Context, RequestProcessor
 from .forms import body_parameters, query_parameters, split_target
-from .messages import Answer, Headers
+from .messages import Answer, Headers, frame
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN_IN_VALUES = re.compile(r"[\x00\r\n\v\f]")
@@ -52,7 +55,8 @@ class Model:
         self._directory = str(directory)
         self._max_response = max_response
         self._context = Context(self._directory)
-        self._transformer = Transformer(default_inference_handler=_Defaults())
+        self._transformer = transformer.Transformer(default_inference_handler=_Defaults())
+        transformer.signature = _signature_once()
         if not allow_pickle:
             decoder._decoder_map[content_types.NPY] = _npy_without_objects  # noqa: SLF001 - it has no public one
 
@@ -89,6 +93,47 @@ class Model:
         Answer
             An exception in a handler is an answer too (status 500, no Content-Type).
         """
+        result, processor, request_id = self._transform(target, headers, body)
+        return self._whole(result, processor, request_id)
+
+    def stream(self, target: str, headers: Headers, body: bytearray) -> Iterator[bytes]:
+        """Answer one request, in pieces if the handlers return an iterator of bytes.
+
+        That is an extension: to `answer`, and to the container, such a value is of a type that cannot be sent.
+
+        Parameters
+        ----------
+        target, headers, body
+            As in `answer`.
+
+        Yields
+        ------
+        bytes
+            Frames. An exception before the first piece is an answer like any other exception; one that comes
+            later breaks the answer off.
+        """
+        result, processor, request_id = self._transform(target, headers, body)
+        if not isinstance(result, Iterator):
+            yield self._whole(result, processor, request_id).frame()
+            return
+        try:
+            first = self._piece(next(result, b""))
+        except Exception as error:  # noqa: BLE001 - as the toolkit does
+            processor = RequestProcessor(processor.get_request_properties())
+            self._context.begin(request_id, processor)
+            yield self._whole(self._error(error), processor, request_id).frame()
+            return
+        yield _answer(processor, first, request_id).frame(more=True)
+        try:
+            for piece in result:
+                yield frame({"more": True}, self._piece(piece))
+        except Exception as error:
+            logging.getLogger().exception("The stream breaks off.")
+            yield frame({"more": False, "broken": str(error)})
+        else:
+            yield frame({"more": False})
+
+    def _transform(self, target: str, headers: Headers, body: bytearray) -> tuple[Any, RequestProcessor, str]:
         # Parameters first, then headers, which win. Of a header that is sent twice the last one counts.
         properties: dict[str, Any] = {}
         inputs: dict[str, bytearray] = {}
@@ -98,20 +143,54 @@ class Model:
         properties.update(headers)
         request_id = str(uuid.uuid4())
         processor = RequestProcessor(properties)
-        self._context.request_ids = {0: request_id}
-        self._context.request_processor = [processor]
+        self._context.begin(request_id, processor)
         (result,) = self._transformer.transform([inputs], self._context)
+        return result, processor, request_id
+
+    def _whole(self, result: object, processor: RequestProcessor, request_id: str) -> Answer:
         content = _content(result)
         if content is None:
             return Answer.error(503, "InternalServerException", "Unsupported model output data type.")
         if len(content) > self._max_response:
-            return Answer.error(
-                500,
-                "InternalServerException",
-                f"The response has {len(content)} bytes, more than the {self._max_response} allowed "
-                "(TS_MAX_RESPONSE_SIZE).",
-            )
+            return Answer.error(500, "InternalServerException", self._too_long("response", content))
         return _answer(processor, content, request_id)
+
+    def _piece(self, value: object) -> bytes:
+        if isinstance(value, str):
+            value = value.encode()
+        if not isinstance(value, (bytes, bytearray)):
+            raise TypeError(f"A stream consists of bytes, not of {type(value).__name__}.")
+        if len(value) > self._max_response:
+            raise ValueError(self._too_long("piece", value))
+        return bytes(value)
+
+    def _too_long(self, what: str, content: bytes | bytearray) -> str:
+        return (
+            f"The {what} has {len(content)} bytes, more than the {self._max_response} allowed (TS_MAX_RESPONSE_SIZE)."
+        )
+
+    def _error(self, error: Exception) -> str:
+        if not isinstance(error, BaseInferenceToolkitError):
+            error = GenericInferenceToolkitError(500, str(error))
+        (text,) = self._transformer.handle_error(self._context, error, traceback.format_exc())
+        return str(text)
+
+
+def _signature_once() -> Callable[[Callable[..., Any]], Signature]:
+    """Return ``inspect.signature`` with a memory.
+
+    The toolkit counts the arguments of four handlers for each request, which takes a third of its time. Handlers
+    stay the same objects once they are loaded.
+    """
+    known: dict[int, tuple[object, Signature]] = {}  # not by the object: it need not be hashable
+
+    def once(function: Callable[..., Any]) -> Signature:
+        found = known.get(id(function))
+        if found is None:
+            found = known[id(function)] = (function, signature(function))
+        return found[1]
+
+    return once
 
 
 def _answer(processor: RequestProcessor, content: bytes, request_id: str) -> Answer:

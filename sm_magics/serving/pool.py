@@ -5,24 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from .connection import Worker, describe_exit
 from .messages import Answer, Assignment, ModelLoadFailed, Request
 from .parent import WarmParent
 from .settings import Settings, unknown_variables
+from .stream import Stream
 
 _KILLED = {-9, 137}  # by the kernel, for want of memory: TorchServe looks for 137
 _LONGEST_PAUSE = 30.0  # seconds between attempts to replace a worker
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-class _Job(NamedTuple):
+@dataclass(eq=False)
+class _Job:
     request: Request
-    answer: asyncio.Future[Answer]
+    stream: bool
+    answer: asyncio.Future[Answer | Stream]
     again: bool = False  # a worker died before it had read it
+    pieces: Stream | None = None
+
+    def give(self, answer: Answer | Stream) -> None:
+        """Answer, if anybody still waits and nothing was answered."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+        elif isinstance(answer, Stream):
+            answer.abandon()
+
+    def give_up(self, answer: Answer) -> None:
+        """Answer so, unless something was answered, which ends here."""
+        if self.pieces is None:
+            self.give(answer)
+        else:
+            self.pieces.end("The worker died.")
 
 
 class WorkerPool:
@@ -118,14 +137,26 @@ class WorkerPool:
         Answer
             The container's: what the model does or fails to do never raises here.
         """
-        return _outcome(self._submit(request))
+        return _in_one_piece(self.submit(request))
 
-    def _submit(self, request: Request) -> Answer | asyncio.Future[Answer]:
+    def stream(self, request: Request) -> Coroutine[Any, Any, Answer | Stream]:
+        """Answer a streaming invocation. It is in the queue when this returns.
+
+        Returns
+        -------
+        Answer | Stream
+            A stream if the handlers returned an iterator, else the answer in one piece, as `invoke` returns it.
+            The response time-out holds for each piece.
+        """
+        return _outcome(self.submit(request, stream=True))
+
+    def submit(self, request: Request, *, stream: bool = False) -> Answer | asyncio.Future[Answer | Stream]:
+        """Answer a request at once if it is refused, else later. Cancelling the future cancels nothing else."""
         if len(request.body) > self._settings.max_request:
             return Answer.empty(413)
         if self._closing or not self.healthy:
             return self._no_worker()
-        job = _Job(request, asyncio.get_running_loop().create_future())
+        job = _Job(request, stream, asyncio.get_running_loop().create_future())
         if self._idle:
             self._assign(self._idle.popleft(), job)
         elif len(self._waiting) < self._settings.waiting_requests:
@@ -160,7 +191,7 @@ class WorkerPool:
         self._idle.clear()
         for job, timer in busy.values():
             timer.cancel()
-            _give(job, _died(500))
+            job.give_up(_died(500))
 
     async def _open(self) -> Worker:
         return await Worker.open(
@@ -176,6 +207,7 @@ class WorkerPool:
 
     def _enlist(self, worker: Worker) -> None:
         worker.on_answer = lambda answer: self._answered(worker, answer)
+        worker.on_piece = lambda head, body: self._received(worker, head, body)
         worker.on_lost = lambda unread: self._lost(worker, unread=unread)
         self._next(worker)
         if worker.lost:  # before anybody listened
@@ -183,16 +215,42 @@ class WorkerPool:
 
     def _assign(self, worker: Worker, job: _Job) -> None:
         self._quiet.clear()
-        seconds = self._settings.response_timeout
-        timer = asyncio.get_running_loop().call_later(seconds, self._late, worker)
-        self._busy[worker] = (job, timer)
-        worker.ask(job.request)
+        self._busy[worker] = (job, self._timer(worker))
+        worker.ask(job.request, stream=job.stream)
+
+    def _timer(self, worker: Worker) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._settings.response_timeout, self._late, worker)
 
     def _answered(self, worker: Worker, answer: Answer) -> None:
         job, timer = self._busy.pop(worker)
         timer.cancel()
         self._next(worker)
-        _give(job, answer)
+        job.give(answer)
+
+    def _received(self, worker: Worker, head: dict[str, Any], piece: bytes) -> None:
+        """Pass on a piece of an answer."""
+        job, timer = self._busy[worker]
+        timer.cancel()
+        if job.pieces is None:
+            headers = tuple((name, value) for name, value in head["headers"])
+            job.pieces = Stream(head["status"], head["reason"], headers, lambda holding: self._hold(worker, holding))
+            job.give(job.pieces)
+        if head["more"]:
+            self._busy[worker] = (job, self._timer(worker))
+            job.pieces.put(piece)
+        else:
+            del self._busy[worker]
+            job.pieces.end(head.get("broken"))
+            worker.hold(False)
+            self._next(worker)
+
+    def _hold(self, worker: Worker, holding: bool) -> None:
+        """Have a worker wait for a slow client, or go on. The time-out begins anew: it is now the client's."""
+        if worker in self._busy:
+            job, timer = self._busy[worker]
+            timer.cancel()
+            self._busy[worker] = (job, self._timer(worker))
+            worker.hold(holding)
 
     def _next(self, worker: Worker) -> None:
         if self._waiting:
@@ -204,6 +262,12 @@ class WorkerPool:
 
     def _late(self, worker: Worker) -> None:
         seconds = self._settings.response_timeout
+        pieces = self._busy[worker][0].pieces
+        if pieces is not None and pieces.holding:
+            self._log(f"A client took nothing of its stream for {seconds:g} s.")
+            pieces.abandon()
+            pieces.end("The client took too long.")
+            return
         self._lost(worker, f"Backend worker did not respond in given time ({seconds:g} s).")
 
     def _lost(self, worker: Worker, why: str = "", *, unread: bool = False) -> None:
@@ -213,8 +277,9 @@ class WorkerPool:
         if worker in self._busy:
             job, timer = self._busy.pop(worker)
             timer.cancel()
-            if unread and not job.again:
-                self._ask_another(job._replace(again=True))
+            if unread and not job.again and job.pieces is None:
+                job.again = True
+                self._ask_another(job)
                 job = None
         else:
             self._idle.remove(worker)
@@ -236,7 +301,7 @@ class WorkerPool:
             status = await worker.close()
             self._log(why or f"Worker died ({describe_exit(status)}).")
             if job is not None:
-                _give(job, _died(507 if status in _KILLED and not why else 500))
+                job.give_up(_died(507 if status in _KILLED and not why else 500))
             pause = 1.0
             while True:
                 try:
@@ -257,25 +322,26 @@ class WorkerPool:
             if hopeful:
                 self._hopeful -= 1
             if job is not None:
-                _give(job, _died(500))
+                job.give_up(_died(500))
         self._enlist(replacement)
 
     def _refuse_waiting(self) -> None:
         while self._waiting:
-            _give(self._waiting.popleft(), self._no_worker())
+            self._waiting.popleft().give(self._no_worker())
         self._quiet.set()
 
     def _no_worker(self) -> Answer:
         return _unavailable(self._reason)
 
 
-async def _outcome(submitted: Answer | asyncio.Future[Answer]) -> Answer:
-    return submitted if isinstance(submitted, Answer) else await asyncio.shield(submitted)
+async def _outcome(submitted: Answer | asyncio.Future[Answer | Stream]) -> Answer | Stream:
+    return submitted if isinstance(submitted, Answer) else await submitted
 
 
-def _give(job: _Job, answer: Answer) -> None:
-    if not job.answer.done():
-        job.answer.set_result(answer)
+async def _in_one_piece(submitted: Answer | asyncio.Future[Answer | Stream]) -> Answer:
+    answer = await _outcome(submitted)
+    assert isinstance(answer, Answer)  # noqa: S101 - workers answer in pieces only if asked to
+    return answer
 
 
 def _died(status: int) -> Answer:

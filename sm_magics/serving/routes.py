@@ -1,7 +1,11 @@
-"""Which request goes where: ``/ping``, ``/invocations``, and nothing else."""
+"""Which request goes where: ``/ping``, ``/invocations``, and nothing else but ``/invocations-response-stream``.
+
+The last one is ours: the container has one path, and who invoked the endpoint knows whether it wants a stream.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from urllib.parse import unquote_plus
@@ -9,12 +13,13 @@ from urllib.parse import unquote_plus
 from .forms import split_target
 from .messages import Answer, Request
 from .pool import WorkerPool
+from .stream import Stream
 
 _MODEL_NAME = "model"  # what the container calls every model
 
 
 class ModelServer:
-    """One model behind the container's two paths.
+    """One model behind the container's two paths, and that for streams.
 
     Parameters
     ----------
@@ -25,20 +30,20 @@ class ModelServer:
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
 
-    async def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Answer | asyncio.Future[Answer | Stream]:
         """Answer any request. The method does not matter."""
         if request.path == "/invocations":
-            return await self._pool.invoke(request)
+            return self._pool.submit(request)
         path, query = split_target(request.path)
         # As Java splits: trailing slashes do not count, all others do.
         segments = path.rstrip("/").split("/")
         if segments[:2] == ["", "ping"]:
             return self._ping()
-        if segments == ["", "invocations"]:
+        if segments in (["", "invocations"], ["", "invocations-response-stream"]):
             name = next((value for key, value in _pairs(query) if key == "model_name"), "")
             if name not in {"", _MODEL_NAME}:
                 return Answer.error(404, "ModelNotFoundException", f"Model not found: {name}")
-            return await self._pool.invoke(request)
+            return self._pool.submit(request, stream=segments[1] != "invocations")
         return Answer.error(
             404, "ResourceNotFoundException", "Requested resource is not found, please refer to API document."
         )

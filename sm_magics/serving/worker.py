@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import torch
@@ -132,20 +132,25 @@ def _beyond_this_package(tb: TracebackType | None) -> TracebackType | None:
 
 
 def _serve(model: Model, connection: socket.socket) -> None:
-    with io.BufferedReader(connection.makefile("rb", buffering=0), 1 << 16) as requests:
+    # Not socket.makefile, which goes through Python for each read.
+    with open(connection.fileno(), "rb", buffering=1 << 16, closefd=False) as requests:
         while True:
             prefix = requests.read(LENGTHS_SIZE)
             if len(prefix) < LENGTHS_SIZE:
                 return
             head, body = _read(requests, *lengths(prefix))
-            answer = model.answer(head["path"], tuple((name, value) for name, value in head["headers"]), body)
-            connection.sendall(answer.frame())
+            headers = tuple((name, value) for name, value in head["headers"])
+            if "stream" in head:
+                for piece in model.stream(head["path"], headers, body):
+                    connection.sendall(piece)
+            else:
+                connection.sendall(model.answer(head["path"], headers, body).frame())
 
 
-def _read(requests: io.BufferedIOBase, head_length: int, body_length: int) -> tuple[dict[str, Any], bytearray]:
+def _read(requests: BinaryIO, head_length: int, body_length: int) -> tuple[dict[str, Any], bytearray]:
     from json import loads
 
     head: dict[str, Any] = loads(requests.read(head_length))
     body = bytearray(body_length)
-    requests.readinto(body)
+    requests.readinto(body)  # type: ignore[attr-defined]  # typeshed's BinaryIO lacks it
     return head, body

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -441,6 +442,78 @@ def test_single_number_is_refused_by_the_default_input_fn(loop, parent, log, bod
         assert answer.reason.startswith(f"A single number ({body.decode().strip()}) is no input")
 
     loop.run_until_complete(scenario())
+
+
+@pytest.mark.parametrize("second_dies", [False, True])
+def test_request_that_a_dying_worker_had_not_read_goes_once_to_another(loop, make_pool, log, tmp_path, second_dies):
+    async def scenario():
+        pool = make_pool(workers=2)
+        await pool.start()
+        first, second = [int((await pool.invoke(order(eval="os.getpid()"))).body) for _ in range(2)]
+        for pid in (first, second):
+            os.kill(pid, signal.SIGSTOP)  # it reads nothing any more
+        served = tmp_path / "served"
+        asked = asyncio.create_task(pool.invoke(order(begun=str(served), eval="os.getpid()")))
+        await asyncio.sleep(0)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: any(line.startswith("Worker died") for line in log))
+        assert not asked.done()
+        os.kill(second, signal.SIGKILL if second_dies else signal.SIGCONT)
+        answer = await asked
+        if second_dies:
+            assert (answer.status, served.exists()) == (507, False)
+        else:
+            assert (int(answer.body), served.read_text()) == (second, "x")
+
+    loop.run_until_complete(scenario())
+
+
+def test_metrics_are_lines_of_the_log(loop, make_pool, log):
+    code = """
+from ts.metrics.dimension import Dimension
+from ts.metrics.metric_type_enum import MetricTypes
+def model_fn(model_dir, context):
+    context.metrics.add_counter("loads", 1)
+    return context.metrics.add_metric_to_cache("size", "MB", ["what"], MetricTypes.GAUGE)
+def transform_fn(model, body, content_type, accept, context):
+    metrics = context.metrics
+    metrics.add_metric("rows", 3, "pieces", 0, [Dimension("kind", "x")])
+    metrics.add_time("wait", 1.5)
+    metrics.add_size("body", len(body), unit="B")
+    metrics.add_percent("load", 50)
+    metrics.add_error("errors", 2)
+    model.add_or_update(7, ["weights"])
+    model.add_or_update(7, [])
+    metrics.add_counter("loads", -1)
+    assert metrics.get_metric("size", MetricTypes.GAUGE) is model
+    try: metrics.add_time("wait", 1, unit="h")
+    except ValueError as error: return str(error)
+"""
+
+    async def scenario():
+        pool = make_pool(code)
+        await pool.start()
+        answer = await pool.invoke(order())
+        assert answer.body == b"the unit for a timed metric should be one of ['ms', 's']"
+        return dict(answer.headers)["x-request-id"]
+
+    request_id = loop.run_until_complete(scenario())
+    model = "ModelName:model,Level:Model"
+    expected = [
+        f"loads.Count:1|#{model}|#type:COUNTER|#hostname:",
+        f"rows.pieces:3|#kind:x,{model}|#type:COUNTER|#hostname:",
+        f"wait.Milliseconds:1.5|#{model}|#type:GAUGE|#hostname:",
+        f"body.Bytes:2|#{model}|#type:GAUGE|#hostname:",
+        f"load.Percent:50|#{model}|#type:GAUGE|#hostname:",
+        "errors.unit:2|#Level:Error|#type:COUNTER|#hostname:",
+        "size.Megabytes:7|#what:weights|#type:GAUGE|#hostname:",
+        "Failed to update metric with name:size and dimensions:  with value: 7: Dimension values: [] should",
+        f"Failed to update metric with name:loads and dimensions: {model}",
+    ]
+    lines = [line.removeprefix("[METRICS]") for line in log if line.startswith("[METRICS]")]
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start)
+    assert [line.endswith(f",{request_id}") for line in lines[:6]] == [False, True, True, True, True, False]
 
 
 def test_every_request_is_answered_while_workers_die_and_are_killed(loop, make_pool):
