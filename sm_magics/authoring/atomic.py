@@ -38,7 +38,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -106,7 +106,7 @@ def cannot_write(path: Path, error: OSError) -> AuthoringError:
     return AuthoringError(f"{path} cannot be written: {error.strerror or error}.", hint=hint)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make the new name itself durable; some file systems do not offer that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)

@@ -7,7 +7,6 @@ place and moved there when it is complete, so that a full disk or an interrupt l
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import os
@@ -18,9 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO
 
 from sm_magics.errors import ArchiveError, PackagingError
+
+from .replacing import replacing
 
 CHUNK = 1 << 20
 _STORED_MAX = 0xFFFF  # bytes in one stored block, RFC 1951 §3.2.4
@@ -119,35 +120,6 @@ def _add(tar: tarfile.TarFile, member: Member, watch: Callable[[str, bytes], Non
         entry = tarfile.TarInfo(member.name)  # owner, group and time are 0, the mode 0644
         entry.size = os.fstat(file.fileno()).st_size
         tar.addfile(entry, _Watched(file, member.name, watch) if watch else file)
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """Open a file beside the target, to be moved there when the block ends well and removed when it does not.
-
-    Raises
-    ------
-    PackagingError
-        If the directory cannot be written, or the disk is full. The target is then as it was.
-    """
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("xb") as file:
-            yield file
-        partial.replace(target)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise PackagingError(
-                f"There is no space left for {target}; what was there before is unchanged.",
-                hint=f"!df -h {target.parent}   # then make room, or: --archive ON_ANOTHER_DISK/model.tar.gz",
-            ) from error
-        if error.filename is not None and str(error.filename) not in {str(partial), str(target)}:
-            raise
-        raise PackagingError(
-            f"{target} cannot be written: {error.strerror or error}.", hint="--model-dir A_DIRECTORY_OF_YOURS"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class _Watched:

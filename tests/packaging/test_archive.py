@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sm_magics.errors import ArchiveError, PackagingError
 from sm_magics.packaging import Package
 from sm_magics.packaging.archive import Member, new_archive, read_contents
+from sm_magics.packaging.replacing import replacing
 
 NAMES = st.from_regex(r"[a-zé_][a-z0-9_é .-]{0,120}\.(py|txt|bin)", fullmatch=True)
 # Pieces that compress and pieces that do not, longer together than one chunk.
@@ -147,6 +148,77 @@ def test_an_interrupt_leaves_the_old_archive_and_nothing_else(tmp_path):
 
     assert target.read_bytes() == old
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "model.tar.gz"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sm_magics.packaging.replacing import replacing
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_behind_is_removed_by_the_next(tmp_path):
+    target = tmp_path / "model.tar.gz"
+    subprocess.run([sys.executable, "-c", KILLED, target], check=False)
+    (tmp_path / f".model.tar.gz.{os.getpid()}.partial").write_bytes(b"from an earlier version, of this very process id")
+    (tmp_path / ".other.tar.gz.17.partial").write_bytes(b"of another archive")
+    assert len(list(tmp_path.iterdir())) == 3
+
+    with replacing(target) as file:
+        file.write(b"whole")
+
+    assert target.read_bytes() == b"whole"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.tar.gz.17.partial", "model.tar.gz"]
+
+
+def test_two_that_write_the_same_archive_leave_each_others_work_alone(tmp_path):
+    target = tmp_path / "model.tar.gz"
+    with replacing(target) as first:
+        first.write(b"first")
+        with replacing(target) as second:
+            second.write(b"second")
+        assert target.read_bytes() == b"second"
+    assert target.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_where_files_cannot_be_locked_only_old_ones_are_removed(tmp_path, monkeypatch):
+    def unlockable(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", unlockable)
+    for age, token in ((0, "a"), (2 * 86_400, "b")):
+        partial = tmp_path / f".model.tar.gz.{token}.partial"
+        partial.write_bytes(b"")
+        os.utime(partial, (partial.stat().st_mtime - age,) * 2)
+
+    with replacing(tmp_path / "model.tar.gz"):
+        pass
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.tar.gz.a.partial", "model.tar.gz"]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    done = []
+    real_sync, real_replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append(os.fstat(number).st_size), real_sync(number)))
+    monkeypatch.setattr(Path, "replace", lambda *names: (done.append("replaced"), real_replace(*names))[1])
+    with replacing(tmp_path / "model.tar.gz") as file:
+        file.write(b"12345")
+    assert done[:2] == [5, "replaced"]
+
+
+def test_a_link_to_the_archive_stays_one(tmp_path):
+    (tmp_path / "big_disk").mkdir()
+    (tmp_path / "model.tar.gz").symlink_to("big_disk/model.tar.gz")
+    with replacing(tmp_path / "model.tar.gz") as file:
+        file.write(b"whole")
+    assert (tmp_path / "model.tar.gz").is_symlink()
+    assert (tmp_path / "big_disk/model.tar.gz").read_bytes() == b"whole"
 
 
 def test_a_missing_directory_is_our_own_error(tmp_path):
