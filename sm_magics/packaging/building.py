@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 import sys
 import tokenize
@@ -20,11 +21,12 @@ from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements
 from sm_magics.errors import InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
 
-from .archive import SCRIPT, Member, new_archive, replacing
+from .archive import SCRIPT, Member, new_archive
 from .fitting import Fit, Notebook, Save, fit
 from .members import code_members, included_members
 from .own_modules import enclosing_function
 from .package import Package, PackageFile, check_name
+from .replacing import replacing
 from .subject import identify
 
 _NOBODY = Author()
@@ -101,10 +103,12 @@ def package(
     subject = identify(model, namespace)
     folder = CodeFolder(directory)
     code_members(folder.path)  # refuses what is no file before anything is read or written
+    _check_lost(folder, force=force)
     fitting = fit(subject, folder, notebook=Notebook(cells, namespace), save_as=save_as, sample=sample)
     weights = subject.path or directory / fitting.file
+    _check_target(target, folder, weights)
     _check_ownership(folder, [target, *([weights] if fitting.save else [])], fitting, author, force=force)
-    extra = included_members(directory, include, beside={fitting.file, target.name})
+    extra = included_members(directory, include, beside={fitting.file, os.path.relpath(target, directory)})
     _write_code(folder, fitting, author, force=force)
     notes = [*fitting.notes, *_check_code(folder)]
     with ExitStack() as stack:
@@ -155,6 +159,40 @@ def _torch_version() -> str:
         return ""
 
 
+def _check_target(target: Path, folder: CodeFolder, weights: Path) -> None:
+    """Refuse an archive that would hold the one before it, or take the place of what is to go into it."""
+    real = Path(os.path.realpath(target))
+    if real.is_relative_to(os.path.realpath(folder.path)):
+        raise PackagingError(
+            f"{target} is inside code/, which goes into the archive as a whole.",
+            hint=f"--archive {folder.model_dir / target.name}",
+        )
+    if real == Path(os.path.realpath(weights)):
+        raise PackagingError(
+            f"{target} is the model file, which goes into the archive.",
+            hint=f"--archive {folder.model_dir}/model.tar.gz",
+        )
+
+
+def _check_lost(folder: CodeFolder, *, force: bool) -> None:
+    """Refuse to package without what cells have written: the endpoint would answer without it, and nobody would know.
+
+    Raises
+    ------
+    InferenceScriptError
+        If ``inference.py`` is gone, or all of ``code/``.
+    """
+    lost = folder.lost()
+    if not lost or force:
+        return
+    path, sections = next(iter(sorted(lost.items(), key=lambda item: item[0] != SCRIPT)))
+    which = f" (section{'s' if len(sections) > 1 else ''} {', '.join(sections)})" if sections else ""
+    raise InferenceScriptError(
+        f"{folder.model_dir / path} is gone, which cells of this notebook wrote{which}.",
+        hint="Run those cells again, or package without them: --force",
+    )
+
+
 def _check_ownership(folder: CodeFolder, paths: Sequence[Path], fitting: Fit, author: Author, *, force: bool) -> None:
     """Refuse to replace what is not ours before anything is written."""
     for path in paths:
@@ -164,15 +202,15 @@ def _check_ownership(folder: CodeFolder, paths: Sequence[Path], fitting: Fit, au
     for relative, text in fitting.files.items():
         path = folder.path / relative
         if not path.is_file() or path.read_bytes() != text.encode():
-            folder.check_may_replace(path, author=author, force=force)
+            folder.check_may_replace(path, author=author, force=force, generated=True)
 
 
 def _write_code(folder: CodeFolder, fitting: Fit, author: Author, *, force: bool) -> None:
     # The sections come first: whether they may be replaced is seen only when they are written.
     for section, text in fitting.sections.items():
-        folder.write_section(text, name=section, author=author, force=force)
+        folder.write_section(text, name=section, author=author, force=force, generated=True)
     for relative, text in fitting.files.items():
-        folder.write_file(relative, text, author=author, force=force)
+        folder.write_file(relative, text, author=author, force=force, generated=True)
     ensure_requirements(folder, author=author)
 
 

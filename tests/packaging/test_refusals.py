@@ -239,6 +239,31 @@ def test_what_is_no_file_is_named_before_anything_is_written(tmp_path, place, ki
     assert str(path) in error.hint
 
 
+@pytest.mark.parametrize("archive", ["code/model.tar.gz", "code/deep/model.tar.gz", "link/model.tar.gz"])
+def test_an_archive_inside_code_would_hold_itself(tmp_path, archive):
+    (tmp_path / "code/deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("code")
+    refused(PackagingError, "inside code/", nn.Linear(1, 1), tmp_path, archive=tmp_path / archive)
+
+
+@pytest.mark.parametrize("archive", ["model.pth", "link.pth"])
+def test_an_archive_in_the_place_of_the_model_file(tmp_path, archive):
+    (tmp_path / "link.pth").symlink_to("model.pth")
+    refused(PackagingError, "model file", nn.Linear(1, 1), tmp_path, archive=tmp_path / archive)
+    saved = tmp_path / "saved.pth"
+    torch.jit.save(torch.jit.script(nn.Linear(1, 1)), saved)
+    refused(PackagingError, "model file", saved, tmp_path, archive=saved)
+
+
+def test_the_former_archive_is_not_included(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/labels.json").write_text("{}")
+    options = {"model_dir": tmp_path, "namespace": {}, "archive": tmp_path / "out/m.tar.gz", "include": ["out"]}
+    first = package(nn.Linear(1, 1), **options)
+    second = package(nn.Linear(1, 1), **options)
+    assert [file.name for file in first.files] == [file.name for file in second.files]
+
+
 def test_an_included_file_that_is_none(tmp_path):
     (tmp_path / "labels.json").symlink_to("nowhere")
     refused(PackagingError, "labels.json", nn.Linear(1, 1), tmp_path, include=["*.json"])
