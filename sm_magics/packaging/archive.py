@@ -191,8 +191,15 @@ def _deflates(chunk: bytes) -> bool:
     return len(zlib.compress(sample, 1)) < _WORTH_DEFLATING * len(sample)
 
 
-def read_contents(path: Path) -> Contents:
+def read_contents(path: Path, look: Callable[[IO[bytes]], object] | None = None) -> Contents:
     """Read an archive from beginning to end and return what it holds.
+
+    Parameters
+    ----------
+    path
+        The archive.
+    look
+        Called with each model file, which can be read only forwards.
 
     Raises
     ------
@@ -211,6 +218,8 @@ def read_contents(path: Path) -> Contents:
                     _refuse_unsafe(path, entry)
                     if entry.isfile():
                         sizes[_normal(entry.name)] = entry.size
+                        if look and entry.name.endswith(_MODEL_SUFFIXES) and (data := tar.extractfile(entry)):
+                            look(data)
                     if _normal(entry.name) == SCRIPT and (data := tar.extractfile(entry)):
                         script = data.read(CHUNK).decode(errors="replace")
                 while unpacked.read(CHUNK):

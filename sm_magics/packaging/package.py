@@ -10,6 +10,7 @@ from typing import Any
 from sm_magics.errors import PackagingError
 
 from .archive import check_layout, read_contents
+from .saved import Saved, recognise_stream
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # ModelName, EndpointName in the SageMaker API reference
 
@@ -54,7 +55,7 @@ class Package:
     python, torch
         The versions that the model was packaged under; empty if not known (an archive that was opened).
     saved_as
-        ``"state_dict"``, ``"torchscript"`` or ``"module"``; empty if not known.
+        ``"state_dict"``, ``"torchscript"`` or ``"module"``; empty if not known (an archive with several model files).
     source
         What was packaged: the variable, the class where it has no name, or the saved file.
     notes
@@ -87,7 +88,8 @@ class Package:
             not where the container looks.
         """
         path = Path(path).expanduser().absolute()
-        contents = read_contents(path)
+        models: list[Saved | None] = []
+        contents = read_contents(path, lambda file: models.append(recognise_stream(file)))
         check_layout(contents, str(path))
         stem = path.name.removesuffix(".gz").removesuffix(".tar")
         return cls(
@@ -99,7 +101,7 @@ class Package:
             model_dir=path.parent,
             python="",
             torch="",
-            saved_as="",
+            saved_as=models[0].kind if len(models) == 1 and models[0] else "",
             source=path.name,
         )
 

@@ -7,6 +7,7 @@ a state_dict (tensors and plain containers) from a pickled module.
 from __future__ import annotations
 
 import pickletools
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO
 from sm_magics.errors import UnsupportedModelError
 
 _LEGACY_PREAMBLE = 3  # pickles before the object in a file from before torch 1.6: magic number, version, system
+_END = 1 << 20  # bytes; holds the list of a zip archive's records, and the pickle of thousands of tensors
 _PLAIN = {"collections", "torch", "torch._utils", "torch.storage", "torch.serialization", "torch._tensor", "_codecs"}
 _PLAIN_NAMES = {"torch.nn.parameter Parameter", "__builtin__ set", "builtins set"}
 
@@ -64,6 +66,27 @@ def recognise(path: Path) -> Saved:
         f"{path} is no model that torch.save or torch.jit.save wrote.",
         hint='torch.save(model.state_dict(), "model.pth")',
     )
+
+
+def recognise_stream(file: IO[bytes]) -> Saved | None:
+    """Tell what a model file is that can be read only once, such as one inside an archive; None if it cannot be told.
+
+    What tells is at both ends: they are put into a file of the same size with a hole between them.
+    """
+    head, tail = file.read(_END), b""
+    size = len(head)
+    while chunk := file.read(_END):
+        tail = (tail + chunk)[-_END:]
+        size += len(chunk)
+    try:
+        with tempfile.NamedTemporaryFile() as ends:
+            ends.write(head)
+            ends.seek(size - len(tail))
+            ends.write(tail)
+            ends.flush()
+            return recognise(Path(ends.name))
+    except (UnsupportedModelError, OSError):
+        return None
 
 
 def _recognise_zip(path: Path, file: IO[bytes]) -> Saved:

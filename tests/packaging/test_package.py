@@ -145,6 +145,38 @@ def test_a_requirement_of_the_models_code_is_noted(notebook):
     assert any("hypothesis==" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("save_as", ["state_dict", "torchscript", "module"])
+@pytest.mark.parametrize("size", [2, 1000], ids=["small", "more than is kept of it"])
+def test_an_opened_package_says_how_its_model_is_saved(tmp_path, save_as, size):
+    path = package(nn.Linear(size, size), model_dir=tmp_path, namespace={}, save_as=save_as).path
+    opened = Package.open(path)
+    assert opened.saved_as == save_as
+    assert (opened.python, opened.torch) == ("", "")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(("value", "saved_as"), [({"w": torch.ones(3)}, "state_dict"), (nn.Linear(1, 1), "module")])
+def test_a_package_of_others_says_how_its_model_is_saved(tmp_path, value, saved_as):
+    """As torch.save wrote before 1.6, too."""
+    for number, options in enumerate(({}, {"_use_new_zipfile_serialization": False})):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        torch.save(value, directory / "net.pt", **options)
+        subprocess.run(["tar", "-czf", directory / "net.tar.gz", "-C", directory, "net.pt"], check=True)
+        assert Package.open(directory / "net.tar.gz").saved_as == saved_as
+
+
+def test_how_the_model_is_saved_is_left_open_where_it_cannot_be_told(tmp_path):
+    for names in (["model.pth"], ["one.pth", "two.pth"], []):
+        directory = tmp_path / str(len(names))
+        (directory / "code").mkdir(parents=True)
+        (directory / "code/inference.py").write_text("def model_fn(model_dir): ...\n")
+        for name in names:
+            (directory / name).write_bytes(b"who knows" * 1000)
+        subprocess.run(["tar", "-czf", directory / "m.tar.gz", "-C", directory, "code", *names], check=True)
+        assert Package.open(directory / "m.tar.gz").saved_as == ""
+
+
 MEMORY = """
 import json, resource, sys, torch
 from pathlib import Path
