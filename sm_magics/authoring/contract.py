@@ -229,7 +229,7 @@ def _check_exclusion(tree: ast.Module, values: dict[str, list[_Value]]) -> Itera
             "SM105",
             "error",
             f"transform_fn stands beside {' and '.join(others)}: the container refuses to load a script with both.",
-            "Keep transform_fn, or the three that it stands for.",
+            "Keep transform_fn, or the three that it stands for: %%sm_inference NAME above a comment removes NAME.",
             line=lines["transform_fn"],
         )
 

@@ -6,6 +6,7 @@ replace the file as a whole, then settle the record. A crash between any two of 
 
 from __future__ import annotations
 
+import contextlib
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,14 +23,18 @@ from .findings import Finding, not_silenced
 from .inside import check_encoding, check_inside, checked_path
 from .ownership import Claims, alone, check_notebook, edited, notebook_name, read_text, stranger
 from .percent import locate
-from .record import NOBODY, Author, FileRecord, Record, SectionRecord
-from .script import PREAMBLE, SETUP, Merge, Script, derived_name
+from .record import NOBODY, Author, FileRecord, Record
+from .script import Script, derived_name
+from .sections import after, changed_by_hand, check_setup, digests, earlier_section, not_run
 from .source import parse_cell
 
 __all__ = ["Author", "CodeFolder", "Written"]
 
 SCRIPT = "code/inference.py"
 """The script, relative to the model directory."""
+
+MODEL_MODULE = "code/sm_model.py"
+"""The module that packaging writes from the notebook's classes, relative to the model directory."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Written:
         Names that the cell defines.
     handlers
         Every handler of the contract, and the section that defines it; empty for the container's default.
-        `PREAMBLE` stands for text that no cell wrote. Empty as a whole for another file.
+        `script.PREAMBLE` stands for text that no cell wrote. Empty as a whole for another file.
     replaced, unchanged
         Whether the section or file was there before; whether it already had this very text.
     taken_over
@@ -89,9 +94,15 @@ class CodeFolder:
         self._claims = Claims(self.model_dir)
 
     def write_section(
-        self, source: str, *, name: str | None = None, author: Author = NOBODY, force: bool = False
+        self,
+        source: str,
+        *,
+        name: str | None = None,
+        author: Author = NOBODY,
+        force: bool = False,
+        generated: bool = False,
     ) -> Written:
-        """Write a cell into ``code/inference.py``.
+        """Write a cell into ``code/inference.py``. A cell without code removes the section that it names.
 
         What the container would make of it is said in the findings; only a cell that does not parse is not written.
 
@@ -105,6 +116,8 @@ class CodeFolder:
             The cell and notebook that write.
         force
             Replace what is not ours or was edited by hand, keeping a copy of the file beside it.
+        generated
+            Whether packaging wrote the text, and no cell.
 
         Raises
         ------
@@ -113,27 +126,31 @@ class CodeFolder:
         FileConflictError
             If the file is a stranger's or another notebook's, or text was edited by hand that would be replaced.
         AuthoringError
-            If the cell is empty, or the file cannot be written. In every case the file is as it was.
+            If the cell is empty and names no section, or the file cannot be written. In every case the file is as it
+            was.
         """
         tree = parse_cell(source)
+        if name is not None and not tree.body:
+            return self._remove_section(name, author, force=force)
         make_directory(self.path)
         path = self.model_dir / SCRIPT
         check_inside(path, self.path)
         with alone(self.model_dir):
             record = Record.read(self.model_dir)
             script, entry, copy, before = self._open_script(record, author, force=force)
-            earlier = _earlier_section(
+            earlier = earlier_section(
                 entry, script, author, tree_names=set(definitions(tree)), derived=derived_name(tree)
             )
             if name is None:
-                _check_setup(entry, derived_name(tree), author)
+                check_setup(entry, derived_name(tree), author)
             merge = script.merged(source, name=name, instead_of=earlier if name is None else None)
-            changed = _changed_by_hand(script, merge, entry, earlier if name is None else None)
+            changed = changed_by_hand(script, merge, entry, earlier if name is None else None)
             if changed and not force:
                 raise changed
             if changed:
                 copy = keep_copy(path)
-            self._save_script(record, entry, merge, author, before)
+            settled = self._by(author, after(merge, entry, author, generated=generated))
+            self._save_script(record, entry, merge.script, settled, before)
         text = merge.script.render()
         section = merge.section
         defined = merge.script.defined()
@@ -146,12 +163,45 @@ class CodeFolder:
             unchanged=text == before,
             taken_over=merge.taken_over,
             dropped=tuple(name for name in script.defined() if name not in defined),
-            stale=_stale(record.files[SCRIPT], merge.script, author),
+            stale=not_run(record.files[SCRIPT], merge.script, author),
             findings=self.check(),
             copy=copy,
         )
 
-    def write_file(self, relative: str, text: str, *, author: Author = NOBODY, force: bool = False) -> Written:
+    def _remove_section(self, name: str, author: Author, *, force: bool) -> Written:
+        path = self.model_dir / SCRIPT
+        with alone(self.model_dir) if self.model_dir.is_dir() else contextlib.nullcontext():
+            record = Record.read(self.model_dir)
+            script, entry, copy, before = self._open_script(record, author, force=force)
+            section = script.section(name)
+            if section is None:
+                there = ", ".join(section.name for section in script.sections)
+                raise AuthoringError(
+                    f"The cell has no code, which would remove section {name}, but {SCRIPT} has none of that name.",
+                    hint=f"Its sections: {there}." if there else "It has no sections.",
+                )
+            if section.digest not in digests(entry, name):
+                if not force:
+                    raise edited(f"Section {name}", section.source, "")
+                copy = keep_copy(path)
+            rest = Script(script.preamble, tuple(other for other in script.sections if other is not section))
+            kept = {other: known for other, known in entry.sections.items() if other != name}
+            self._save_script(record, entry, rest, self._by(author, replace(entry, sections=kept)), before)
+        defined = rest.defined()
+        return Written(
+            path=path,
+            section=name,
+            handlers={handler: defined.get(handler, "") for handler in HANDLERS},
+            replaced=True,
+            dropped=tuple(gone for gone in script.defined() if gone not in defined),
+            stale=not_run(record.files[SCRIPT], rest, author),
+            findings=self.check(),
+            copy=copy,
+        )
+
+    def write_file(
+        self, relative: str, text: str, *, author: Author = NOBODY, force: bool = False, generated: bool = False
+    ) -> Written:
         """Write a file under ``code/``, byte for byte.
 
         Parameters
@@ -160,7 +210,7 @@ class CodeFolder:
             Its path inside ``code/``, with ``/`` between the parts.
         text
             Its content. That of a ``.py`` file has to parse.
-        author, force
+        author, force, generated
             As for `write_section`.
 
         Raises
@@ -168,7 +218,8 @@ class CodeFolder:
         CellSyntaxError
             If it is a Python file that does not parse.
         FileConflictError
-            If the file is a stranger's or another notebook's, or was edited by hand.
+            If the file is a stranger's or another notebook's, or was edited by hand; if it is a cell's and this text
+            is generated; if it is the ``sm_model.py`` that packaging wrote, which it would write again.
         AuthoringError
             If the path leads out of ``code/`` or is ``inference.py``, or the file cannot be written.
         """
@@ -184,7 +235,13 @@ class CodeFolder:
         check_inside(path, self.path)
         digest = sha256(data).hexdigest()
         before = path.read_bytes() if path.is_file() else None
-        copy = self._claims.claim(path, author=author, digest=digest, force=force, new_text=text)
+        known = Record.read(self.model_dir).files.get(f"code/{inside}")
+        if known and known.generated and not generated and f"code/{inside}" == MODEL_MODULE and before and not force:
+            raise FileConflictError(
+                f"{path} is what packaging writes from the notebook's classes, and would write again over this cell.",
+                hint="%%sm_code my_model.py    # another name for a module of your own",
+            )
+        copy = self._claims.claim(path, author=author, digest=digest, force=force, new_text=text, generated=generated)
         if before != data:
             write_atomically(path, data)
         return Written(
@@ -197,13 +254,22 @@ class CodeFolder:
         )
 
     def check_may_replace(
-        self, path: Path, *, author: Author = NOBODY, force: bool = False, digest: str = "", new_text: str = ""
+        self,
+        path: Path,
+        *,
+        author: Author = NOBODY,
+        force: bool = False,
+        digest: str = "",
+        new_text: str = "",
+        generated: bool = False,
     ) -> Path | None:
         """Refuse to replace a file that is not ours: see `Claims.check_may_replace`.
 
         For the files that packaging writes (``model.pth``, ``model.tar.gz``), before the work of making them begins.
         """
-        return self._claims.check_may_replace(path, author=author, force=force, digest=digest, new_text=new_text)
+        return self._claims.check_may_replace(
+            path, author=author, force=force, digest=digest, new_text=new_text, generated=generated
+        )
 
     def claim(self, path: Path, *, author: Author = NOBODY, digest: str, force: bool = False) -> Path | None:
         """Record that a file is ours once it has the content of this SHA-256: see `Claims.claim`."""
@@ -219,6 +285,27 @@ class CodeFolder:
         """
         text = read_text(self.model_dir / SCRIPT)
         return None if text is None else Script.parse(text)
+
+    def is_generated(self, section: str) -> bool:
+        """Return whether a section of the script is as packaging wrote it: one that was edited is its editor's."""
+        entry = Record.read(self.model_dir).files.get(SCRIPT, FileRecord())
+        known = entry.sections.get(section)
+        script = self.read_script() if known and known.generated else None
+        there = script.section(section) if script else None
+        return known is not None and there is not None and there.digest in known.digests
+
+    def lost(self) -> dict[str, tuple[str, ...]]:
+        """Return the files below ``code/`` that cells wrote and that are gone, with the sections of the script.
+
+        As long as ``code/`` itself is there, a file other than the script may have been removed on purpose.
+        """
+        found = {}
+        for path, entry in Record.read(self.model_dir).files.items():
+            sections = tuple(name for name, section in entry.sections.items() if not section.generated)
+            written = sections if path == SCRIPT else not entry.generated
+            if path.startswith("code/") and written and not (self.model_dir / path).exists():
+                found[path] = sections
+        return found if SCRIPT in found or not self.path.is_dir() else {}
 
     def check(self) -> tuple[Finding, ...]:
         """Return what is wrong with the Python files in ``code/``: contract, names, files in each other's way."""
@@ -261,96 +348,30 @@ class CodeFolder:
             return Script(), FileRecord(), keep_copy(path) if path.exists() else None, None
         return Script.parse(text or ""), entry or FileRecord(), None, text
 
-    def _save_script(self, record: Record, entry: FileRecord, merge: Merge, author: Author, before: str | None) -> None:
-        text = merge.script.render()
+    def _by(self, author: Author, settled: FileRecord) -> FileRecord:
+        return replace(settled, notebook=notebook_name(author, self.model_dir) or settled.notebook)
+
+    def _save_script(
+        self,
+        record: Record,
+        entry: FileRecord,
+        script: Script,
+        settled: FileRecord,
+        before: str | None,
+    ) -> None:
+        text = script.render()
         data = text.encode()
         check_encoding(data, PurePosixPath("inference.py"))
-        notebook = notebook_name(author, self.model_dir) or entry.notebook
-        settled = _settled(entry, merge, author)
         if text != before:
             claimed = {
-                name: replace(section, digests=tuple(dict.fromkeys([*_digests(entry, name), *_digests(settled, name)])))
+                name: replace(section, digests=tuple(dict.fromkeys([*digests(entry, name), *digests(settled, name)])))
                 for name, section in {**entry.sections, **settled.sections}.items()
             }
-            record.files[SCRIPT] = FileRecord(notebook=notebook, sections=claimed)
+            record.files[SCRIPT] = replace(settled, sections=claimed)
             record.write(self.model_dir)
             write_atomically(self.model_dir / SCRIPT, data)
-        record.files[SCRIPT] = replace(settled, notebook=notebook)
+        record.files[SCRIPT] = settled
         record.write(self.model_dir)
-
-
-def _digests(entry: FileRecord, name: str) -> tuple[str, ...]:
-    return entry.sections[name].digests if name in entry.sections else ()
-
-
-def _earlier_section(
-    entry: FileRecord, script: Script, author: Author, *, tree_names: set[str], derived: str
-) -> str | None:
-    """Return the section that the same cell wrote under another name, if this is that cell grown on.
-
-    A cell that now defines something else altogether has begun something new; what it wrote before stays.
-    """
-    if not author.cell_id:
-        return None
-    for section in script.sections:
-        known = entry.sections.get(section.name)
-        if known is None or known.cell_id != author.cell_id or section.name == derived:
-            continue
-        before = set(section.defined)
-        if before & tree_names or (not before and not tree_names):
-            return section.name
-    return None
-
-
-def _check_setup(entry: FileRecord, derived: str, author: Author) -> None:
-    """Refuse a second cell that defines nothing: its section's name says nothing about which of the two it is."""
-    known = entry.sections.get(derived)
-    if derived == SETUP and known and known.cell_id and author.cell_id and known.cell_id != author.cell_id:
-        raise AuthoringError(
-            f"Another cell has written the section {SETUP}, and this one defines nothing that could name it.",
-            hint=f"%%sm_inference NAME adds a section; %%sm_inference {SETUP} replaces that one.",
-        )
-
-
-def _changed_by_hand(script: Script, merge: Merge, entry: FileRecord, earlier: str | None) -> FileConflictError | None:
-    """Return the conflict with what a person wrote, if the merge would replace some of it."""
-    losers = {*merge.taken_over.values(), merge.section.name, *([earlier] if earlier else [])}
-    if PREAMBLE in losers:
-        return edited(f"The {PREAMBLE.strip('()')}", script.preamble, merge.script.preamble)
-    for section in script.sections:
-        if section.name not in losers or section.digest in _digests(entry, section.name):
-            continue
-        new = merge.section if section.name == earlier else merge.script.section(section.name)
-        if new is None or new.source != section.source:
-            return edited(f"Section {section.name}", section.source, new.source if new else "")
-    return None
-
-
-def _settled(entry: FileRecord, merge: Merge, author: Author) -> FileRecord:
-    """Return the record of the script as it stands after the merge."""
-    ours = {*merge.taken_over.values()}
-    sections: dict[str, SectionRecord] = {}
-    for section in merge.script.sections:
-        known = entry.sections.get(section.name)
-        if section.name == merge.section.name:
-            sections[section.name] = SectionRecord(digests=(section.digest,)).by(author)
-        elif known is not None:
-            if author.cell_id and known.cell_id == author.cell_id:
-                # The cell has moved on to another section: nothing writes this one any more.
-                known = known.by(Author())
-            keep = section.name in ours or section.digest in known.digests
-            sections[section.name] = replace(known, digests=(section.digest,)) if keep else known
-    return FileRecord(sections=sections)
-
-
-def _stale(entry: FileRecord, script: Script, author: Author) -> tuple[str, ...]:
-    if not author.session:
-        return ()
-    return tuple(
-        section.name
-        for section in script.sections
-        if section.name in entry.sections and entry.sections[section.name].session != author.session
-    )
 
 
 def _located(finding: Finding, text: str) -> Finding:

@@ -13,7 +13,7 @@ from pathlib import Path
 from sm_magics.errors import AuthoringError, FileConflictError
 
 from .atomic import cannot_write, keep_copy, make_directory
-from .record import NOBODY, Author, FileRecord, Record
+from .record import NAME, NOBODY, Author, FileRecord, Record
 
 _CHUNK = 1 << 20
 
@@ -49,8 +49,14 @@ def check_notebook(path: Path, entry: FileRecord, notebook: str) -> None:
         )
 
 
-def stranger(path: Path) -> FileConflictError:
-    """Return the error for a file that was there before us."""
+def stranger(path: Path, model_dir: Path, record: Record) -> FileConflictError:
+    """Return the error for a file that was there before us, or of which nobody can say any more whose it is."""
+    if record.damage:
+        return FileConflictError(
+            f"{model_dir / NAME}, the record of what sm_magics wrote, cannot be read: {record.damage}. "
+            f"So nothing says whether {path} is ours to replace.",
+            hint="--force replaces the file and begins a new record, keeping copies of both beside them.",
+        )
     return FileConflictError(
         f"{path} is there already, and was not written by sm_magics.",
         hint="--model-dir DIR writes elsewhere; --force replaces it and keeps a copy beside it.",
@@ -63,7 +69,7 @@ def edited(what: str, there: str, new: str) -> FileConflictError:
         there.splitlines(), new.splitlines(), f"{what} as edited by hand", f"{what} as the cell has it", lineterm=""
     )
     return FileConflictError(
-        f"{what} was edited by hand since a cell wrote it:\n" + "\n".join(diff),
+        f"{what} was edited by hand since it was written:\n" + "\n".join(diff),
         hint="Take the edit into the cell, or replace it with --force, which keeps a copy of the file beside it.",
     )
 
@@ -121,7 +127,14 @@ class Claims:
         self._digests: dict[tuple[object, ...], str] = {}
 
     def check_may_replace(
-        self, path: Path, *, author: Author = NOBODY, force: bool = False, digest: str = "", new_text: str = ""
+        self,
+        path: Path,
+        *,
+        author: Author = NOBODY,
+        force: bool = False,
+        digest: str = "",
+        new_text: str = "",
+        generated: bool = False,
     ) -> Path | None:
         """Refuse to replace a file that is not ours, and with ``force`` keep a copy of it.
 
@@ -135,6 +148,8 @@ class Claims:
             The content it is to have, if known: a file that already has it is in nobody's way.
         new_text
             The text it is to have, for the difference that a conflict shows.
+        generated
+            Whether packaging is to write it: over what a cell wrote, it may not.
 
         Returns
         -------
@@ -154,16 +169,19 @@ class Claims:
             there = self._digest(path)
         except OSError as error:
             raise cannot_write(path, error) from error
-        entry = Record.read(self.model_dir).files.get(self._key(path))
+        record = Record.read(self.model_dir)
+        entry = record.files.get(self._key(path))
         try:
             if entry is not None:
                 check_notebook(path, entry, notebook_name(author, self.model_dir))
             if there == digest:
                 return None
             if entry is None:
-                raise stranger(path)
+                raise stranger(path, self.model_dir, record)
             if there not in entry.digests:
                 raise _changed(path, new_text)
+            if generated and not entry.generated:
+                raise _of_a_cell(path)
         except FileConflictError:
             if not force:
                 raise
@@ -171,7 +189,14 @@ class Claims:
         return None
 
     def claim(
-        self, path: Path, *, author: Author = NOBODY, digest: str, force: bool = False, new_text: str = ""
+        self,
+        path: Path,
+        *,
+        author: Author = NOBODY,
+        digest: str,
+        force: bool = False,
+        new_text: str = "",
+        generated: bool = False,
     ) -> Path | None:
         """Record that a file is ours once it has this content. Call it just before the file is put in its place.
 
@@ -183,10 +208,12 @@ class Claims:
             The file; it must be replaced as a whole, never written into, since a copy kept beside it may be a link.
         digest
             SHA-256 of the new content, in hexadecimal.
-        author, force, new_text
+        author, force, new_text, generated
             As for `check_may_replace`, which this calls first; returned and raised is the same.
         """
-        copy = self.check_may_replace(path, author=author, force=force, digest=digest, new_text=new_text)
+        copy = self.check_may_replace(
+            path, author=author, force=force, digest=digest, new_text=new_text, generated=generated
+        )
         make_directory(self.model_dir)
         with alone(self.model_dir):
             record = Record.read(self.model_dir)
@@ -195,7 +222,9 @@ class Claims:
             there = [self._digest(path)] if path.is_file() else []
             digests = tuple(dict.fromkeys([*there, digest]))
             notebook = notebook_name(author, self.model_dir) or entry.notebook
-            record.files[key] = FileRecord(notebook=notebook, digests=digests)
+            # What a cell has written already stays its own: packaging only has the same text.
+            generated = generated and (entry.generated or digest not in there or key not in record.files)
+            record.files[key] = FileRecord(notebook=notebook, digests=digests, generated=generated)
             record.write(self.model_dir)
         return copy
 
@@ -211,6 +240,13 @@ class Claims:
         real, base = os.path.realpath(path), os.path.realpath(self.model_dir)
         inside = os.path.relpath(real, base)
         return real if inside.startswith("..") else Path(inside).as_posix()
+
+
+def _of_a_cell(path: Path) -> FileConflictError:
+    return FileConflictError(
+        f"{path} was written by a cell, and packaging would write another one over it.",
+        hint=f"%%sm_code my_{path.name}    # another name for it; then: !rm {path}",
+    )
 
 
 def _changed(path: Path, new_text: str) -> FileConflictError:

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from .atomic import write_atomically
+from .atomic import keep_copy, write_atomically
 
 NAME = ".sm_magics.json"
 _VERSION = 1
@@ -45,12 +45,16 @@ NOBODY = Author()
 
 @dataclass(frozen=True)
 class SectionRecord:
-    """A section of the script: the texts that are ours (one, or two while being replaced) and the cell."""
+    """A section of the script: the texts that are ours (one, or two while being replaced) and the cell.
+
+    One that is generated was written by packaging, from no cell.
+    """
 
     digests: tuple[str, ...] = ()
     session: str = ""
     execution_count: int = 0
     cell_id: str = ""
+    generated: bool = False
 
     def by(self, author: Author) -> SectionRecord:
         """Return the same section as written by ``author``."""
@@ -59,18 +63,26 @@ class SectionRecord:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file: the notebook that writes it, and the contents that are ours; for the script, its sections."""
+    """A file: the notebook that writes it, and the contents that are ours; for the script, its sections.
+
+    One that is generated was written by packaging, from no cell.
+    """
 
     notebook: str = ""
     digests: tuple[str, ...] = ()
+    generated: bool = False
     sections: dict[str, SectionRecord] = field(default_factory=dict)
 
 
 @dataclass
 class Record:
-    """The files of one model directory that are ours, by path: relative inside it, absolute elsewhere."""
+    """The files of one model directory that are ours, by path: relative inside it, absolute elsewhere.
+
+    `damage` says why there was a record that could not be read; empty for one that was read, or was not there.
+    """
 
     files: dict[str, FileRecord] = field(default_factory=dict)
+    damage: str = ""
 
     @classmethod
     def read(cls, model_dir: Path) -> Record:
@@ -78,11 +90,17 @@ class Record:
         try:
             data = json.loads((model_dir / NAME).read_text(encoding="utf-8"))
             return cls({str(path): _file(entry) for path, entry in data["files"].items()})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (FileNotFoundError, NotADirectoryError):
             return cls()
+        except OSError as error:
+            return cls(damage=str(error.strerror or error))
+        except ValueError as error:
+            return cls(damage=f"it is not JSON ({error})")
+        except (TypeError, KeyError, AttributeError):
+            return cls(damage="it is JSON of another form")
 
     def write(self, model_dir: Path) -> None:
-        """Write the record.
+        """Write the record, keeping a copy of one that could not be read.
 
         Raises
         ------
@@ -91,12 +109,17 @@ class Record:
         """
         files = {path: asdict(entry) for path, entry in sorted(self.files.items())}
         for entry in files.values():
+            for part in (entry, *entry["sections"].values()):
+                if not part["generated"]:
+                    del part["generated"]
             if not entry["sections"]:
                 del entry["sections"]
         text = json.dumps({"version": _VERSION, "files": files}, indent=1, ensure_ascii=False) + "\n"
         path = model_dir / NAME
         data = text.encode("utf-8", "surrogateescape")
-        if not path.is_file() or path.read_bytes() != data:
+        if self.damage and path.is_file():
+            keep_copy(path)
+        if self.damage or not path.is_file() or path.read_bytes() != data:
             write_atomically(path, data)
 
 
@@ -107,6 +130,7 @@ def _file(entry: dict[str, object]) -> FileRecord:
     return FileRecord(
         notebook=str(entry.get("notebook", "")),
         digests=_strings(entry.get("digests")),
+        generated=entry.get("generated") is True,
         sections={str(name): _section(value) for name, value in sections.items()},
     )
 
@@ -118,6 +142,7 @@ def _section(entry: dict[str, object]) -> SectionRecord:
         session=str(entry.get("session", "")),
         execution_count=count if isinstance(count, int) else 0,
         cell_id=str(entry.get("cell_id", "")),
+        generated=entry.get("generated") is True,
     )
 
 

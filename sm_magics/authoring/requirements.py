@@ -21,5 +21,5 @@ def ensure_requirements(folder: CodeFolder, *, author: Author | None = None) -> 
     """
     path = folder.path / "requirements.txt"
     if not path.exists():
-        folder.write_file("requirements.txt", _EMPTY, author=author or Author())
+        folder.write_file("requirements.txt", _EMPTY, author=author or Author(), generated=True)
     return path

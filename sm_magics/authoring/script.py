@@ -153,7 +153,10 @@ class Script:
         """
         tree = parse_cell(source)
         if not tree.body:
-            raise AuthoringError("The cell has no code.", hint="Nothing was written.")
+            raise AuthoringError(
+                "The cell has no code; nothing was written.",
+                hint="%%sm_inference NAME above such a cell removes the section of that name.",
+            )
         name = derived_name(tree) if name is None else _checked_name(name)
         section = Section(name, percent.ended(source))
         others = [other for other in self.sections if other.name not in {name, instead_of}]

@@ -90,14 +90,17 @@ def fit(
     UnsupportedModelError
         If the model cannot be saved in that way.
     """
-    from .generated import is_generated, model_fn, uses_sm_model
+    from .generated import is_edited, model_fn, uses_sm_model
 
     script = folder.read_script()
-    own = _own_model_fn(script)
+    generated = folder.is_generated("model_fn")
+    own = None if generated else _own_model_fn(script)
     saved_as = _format(subject, own, save_as)
     file = (own.filename if own else None) or "model.pth"
     if own is not None:
-        fitting = Fit(saved_as, file, saved_as, notes=_differing(own, saved_as))
+        edited = ("model_fn was edited since it was written for you: it is kept as yours.",)
+        notes = edited if is_edited(script, folder) else ()
+        fitting = Fit(saved_as, file, saved_as, notes=(*notes, *_differing(own, saved_as)))
         complete = subject.kind == "module" and saved_as == "state_dict" and uses_sm_model(script)
         fitting = _with_code(subject, fitting, notebook) if complete else fitting
         return _with_saving(subject, fitting, sample, complete=complete)
@@ -112,7 +115,7 @@ def fit(
         fitting = _with_code(subject, fitting, notebook)
     elif saved_as == "module":
         fitting = _with_importable_classes(subject, fitting)
-    if saved_as != "torchscript" or is_generated(script):
+    if saved_as != "torchscript" or generated:
         fitting = replace(fitting, sections={"model_fn": model_fn(saved_as, file)})
     elif script is None:
         fitting = replace(fitting, sections={"handlers": _NO_HANDLERS})
@@ -120,10 +123,8 @@ def fit(
 
 
 def _own_model_fn(script: Script | None) -> LoadedBy | None:
-    """Return what the user's own ``model_fn`` loads; None if there is none, or the one that was generated."""
-    from .generated import is_generated
-
-    if script is None or is_generated(script) or "model_fn" not in script.defined():
+    """Return what the script's ``model_fn`` loads; None if there is none."""
+    if script is None or "model_fn" not in script.defined():
         return None
     return code_expectations(script.render()) or LoadedBy("unknown", None)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from sm_magics.authoring import own_file, slice_of
+from sm_magics.authoring import CodeFolder, own_file, slice_of
 from sm_magics.authoring.script import Script
 from sm_magics.errors import InferenceScriptError
 
@@ -23,7 +23,7 @@ from .own_modules import imported_by, own_files
 from .rebuild import rebuild
 
 MARK = "# Written by %sm_package"
-"""How a section begins that is ours to write again."""
+"""How a section begins that was written here."""
 
 _STATE_DICT = '''\
 {mark}: what sm_model.py builds, with the weights in {file}.
@@ -95,10 +95,10 @@ def model_fn(saved_as: str, file: str) -> str:
     return _MODEL_FN[saved_as].replace("{mark}", MARK).replace("{file}", file)
 
 
-def is_generated(script: Script | None) -> bool:
-    """Return whether the script's ``model_fn`` is one that was written here."""
+def is_edited(script: Script | None, folder: CodeFolder) -> bool:
+    """Return whether the script's ``model_fn`` was written here and has been edited by hand since."""
     section = script.section("model_fn") if script else None
-    return section is not None and section.source.startswith(MARK)
+    return section is not None and section.source.startswith(MARK) and not folder.is_generated("model_fn")
 
 
 def model_code(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, Any]) -> ModelCode:
