@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -301,7 +302,9 @@ def test_a_payload_that_cannot_be_encoded_reaches_nobody(live):
 
 def test_an_endpoint_deleted_by_somebody_else_is_not_there(live):
     live.succeed(f"%sm_deploy net -e {live.name} -o ep")
-    connect().client("sagemaker").delete_endpoint(EndpointName=live.name)
+    client = connect().client("sagemaker")
+    client.delete_endpoint(EndpointName=live.name)
+    client.get_waiter("endpoint_deleted").wait(EndpointName=live.name, WaiterConfig={"Delay": 1})
     for cell in ("%sm_predict x", "%sm_status", "%sm_predict -e ep x", "%sm_status ep"):
         assert type(live.raised(cell)) is errors.EndpointNotFound
     live.succeed(f"%sm_delete {live.name}")
@@ -345,18 +348,25 @@ def slow(live, tmp_path):
     flag.touch()
 
 
-def interrupt_once(condition):
-    """Press Ctrl-C as soon as the condition holds."""
+@contextlib.contextmanager
+def ctrl_c_once(condition):
+    """Press Ctrl-C as soon as the condition holds; stop looking when the block ends, however it ends."""
+    over = threading.Event()
 
     def watch():
-        pause = threading.Event()
-        while not condition():
-            pause.wait(0.02)
-        os.kill(os.getpid(), signal.SIGINT)
+        while not over.is_set():
+            if condition():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            over.wait(0.02)
 
     thread = threading.Thread(target=watch)
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def status_of(name):
@@ -365,10 +375,8 @@ def status_of(name):
 
 
 def test_ctrl_c_while_waiting_is_said_and_the_endpoint_can_be_cleaned_up(live, slow):
-    connect()
-    thread = interrupt_once(lambda: status_of(live.name) == "Creating")
-    error = live.raised(f"%sm_deploy net -e {live.name}")
-    thread.join()
+    with ctrl_c_once(lambda: status_of(live.name) == "Creating"):
+        error = live.raised(f"%sm_deploy net -e {live.name}")
     assert type(error) is errors.DeploymentInterrupted
     assert isinstance(error, KeyboardInterrupt)
     assert live.name in error.message
@@ -422,9 +430,8 @@ def test_ctrl_c_while_a_prediction_runs_is_ctrl_c(live):
     )
     live.succeed(f"%sm_deploy net -e {live.name} -o ep")
     ep = live.namespace["ep"]
-    thread = interrupt_once(lambda: any("begun" in line for line in ep.logs()))
-    assert isinstance(live.raised("%sm_predict 5"), KeyboardInterrupt)
-    thread.join()
+    with ctrl_c_once(lambda: any("begun" in line for line in ep.logs())):
+        assert isinstance(live.raised("%sm_predict 5"), KeyboardInterrupt)
     assert live.succeed("%sm_predict 0") == [7]
 
 
