@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import platformdirs
 
 from .errors import ConfigurationError
+
+_ANOTHER = "%env SM_MAGICS_HOME=/a/directory/of/yours"
 
 
 def home() -> Path:
@@ -24,24 +27,23 @@ def home() -> Path:
     Raises
     ------
     ConfigurationError
-        If it cannot be made, or belongs to another user, or others can write to it.
+        If it cannot be made, belongs to another user or is open to others. What was there is never changed.
     """
     configured = os.environ.get("SM_MAGICS_HOME")
     path = Path(configured).expanduser() if configured else Path(platformdirs.user_state_dir("sm_magics"))
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         info = path.stat()
-        if info.st_uid == os.getuid() and info.st_mode & 0o077:
-            path.chmod(0o700)
     except OSError as error:
         raise ConfigurationError(
-            f"The state directory {path} cannot be used: {error.strerror or error}.",
-            hint="%env SM_MAGICS_HOME=/a/directory/of/yours",
+            f"The state directory {path} cannot be used: {error.strerror or error}.", hint=_ANOTHER
         ) from error
     if info.st_uid != os.getuid():
+        raise ConfigurationError(f"The state directory {path} belongs to another user.", hint=_ANOTHER)
+    if info.st_mode & 0o077:
         raise ConfigurationError(
-            f"The state directory {path} belongs to another user.",
-            hint="%env SM_MAGICS_HOME=/a/directory/of/yours",
+            f"The state directory {path} is open to other users.",
+            hint=f"!chmod 700 {shlex.quote(str(path))}    # if it is for this alone; otherwise {_ANOTHER}",
         )
     return path.absolute()
 

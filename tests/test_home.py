@@ -40,11 +40,16 @@ def test_home_is_made_for_this_user_alone(state):
     assert mode(state) == 0o700
 
 
-def test_a_home_that_others_may_read_is_closed_to_them(state):
+@pytest.mark.parametrize("others", [0o755, 0o750, 0o703, 0o1777])
+def test_a_directory_that_others_may_enter_is_refused_and_left_as_it_is(state, others):
     state.mkdir(parents=True)
-    state.chmod(0o755)
-    home()
-    assert mode(state) == 0o700
+    state.chmod(others)
+    with pytest.raises(ConfigurationError, match="open to other users") as caught:
+        home()
+    assert f"chmod 700 {state}" in caught.value.hint
+    assert mode(state) == others
+    state.chmod(0o700)
+    assert home() == state
 
 
 def test_home_defaults_to_the_user_state_directory(tmp_path, monkeypatch):
