@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="start: run the service in the foreground (the default); env: print the variables that point boto3 and "
         "the AWS CLI at the running service; status: say what runs; stop: end it",
     )
-    parser.add_argument("--port", type=int, metavar="N", help="where to listen on 127.0.0.1")
+    parser.add_argument("--port", type=_port, metavar="N", help="where to listen on 127.0.0.1")
     parser.add_argument("--warm", metavar="PYTHON", help="start the workers' parent for this interpreter at once")
     options = parser.parse_args(arguments)
     try:
@@ -46,6 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
         return command()
     except ConfigurationError as error:
         return _fail(str(error))
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{number} is not between 0 and 65535")
+    return number
 
 
 def _start(port: int | None, warm: str | None) -> int:
@@ -86,7 +93,10 @@ def _status() -> int:
         _say("No service is running.")
         return 1
     _say(f"SageMaker on this machine {address.version} at {address.url}, process {address.pid}, state in {directory}")
-    endpoints = _endpoints(directory / "state.sqlite3")
+    try:
+        endpoints = _endpoints(directory / "state.sqlite3")
+    except sqlite3.Error as error:
+        return _fail(f"The endpoints cannot be read: {error}.")
     for name, status in endpoints:
         _say(f"{name}  {status}")
     if not endpoints:

@@ -7,14 +7,16 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import uvicorn
 import uvloop
@@ -22,6 +24,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from sm_magics import __version__
+from sm_magics.errors import ConfigurationError
 from sm_magics.home import ServiceAddress, home
 
 from .account import Account
@@ -46,6 +49,8 @@ IDLE_STOP = 600.0
 _LOG_DELAY = 0.05
 #: Seconds that requests have to be answered when the service ends.
 _GRACE = 10
+#: Seconds in which the lock becomes free if nobody has it but those who look.
+_LOCK_PATIENCE = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -61,23 +66,30 @@ def only_one(directory: Path) -> Iterator[None]:
     Raises
     ------
     AlreadyRunningError
-        If another process holds it.
+        If another process holds it: at once if that says where it listens, else when it has kept it for a second.
+        Who only looks whether a service runs has the lock for a moment, too.
     """
     with (directory / "service.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError from None
+        deadline = time.monotonic() + _LOCK_PATIENCE
+        while not _locked(file, fcntl.LOCK_EX):
+            if ServiceAddress.read() or time.monotonic() > deadline:
+                raise AlreadyRunningError
+            time.sleep(0.01)
         yield
 
 
 def is_running(directory: Path) -> bool:
     """Return whether a service of this user is running, or about to."""
+    with (directory / "service.lock").open("a") as file:
+        return not _locked(file, fcntl.LOCK_SH)
+
+
+def _locked(file: IO[str], kind: int) -> bool:
     try:
-        with only_one(directory):
-            return False
-    except AlreadyRunningError:
-        return True
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @cache
@@ -96,6 +108,8 @@ class Service:
         objects = Objects(self._store, Blobs(directory / "objects"))
         loop = asyncio.get_running_loop()
         self._logs = Logs(self._store, lambda: self._flush_later(loop))
+        # The sockets of a service that was killed; those of one that runs would need the lock that we hold.
+        shutil.rmtree(directory / "run", ignore_errors=True)
         self.interpreters = Interpreters(directory / "run", sys.executable)
         resources = Resources(self._store, account, pages)
         self.endpoints = Endpoints(resources, objects, self.interpreters, self._logs, directory / "endpoints")
@@ -176,14 +190,29 @@ def run(*, port: int | None = None, warm: str | None = None) -> None:
     ------
     AlreadyRunningError
         If this user's service is running.
+    ConfigurationError
+        If the state directory or ``SM_MAGICS_IDLE_STOP`` cannot be used.
     OSError
         If the port is taken or the state directory cannot be written.
     """
     os.umask(0o077)
+    idle_stop = _idle_stop()
     directory = home()
     with only_one(directory):
-        idle_stop = float(os.environ.get("SM_MAGICS_IDLE_STOP", IDLE_STOP))
         uvloop.run(_serve(directory, port, warm, idle_stop))
+
+
+def _idle_stop() -> float:
+    given = os.environ.get("SM_MAGICS_IDLE_STOP", str(IDLE_STOP))
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise ConfigurationError(
+            f"SM_MAGICS_IDLE_STOP must be a number of seconds, not {given!r}.", hint="%env SM_MAGICS_IDLE_STOP=600"
+        )
+    return seconds
 
 
 async def _serve(directory: Path, port: int | None, warm: str | None, idle_stop: float) -> None:

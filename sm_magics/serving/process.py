@@ -59,7 +59,7 @@ class WarmProcess:
         self, process: asyncio.subprocess.Process, address: Path, control: socket.socket, errors: _LastLines
     ) -> None:
         self._process = process
-        self._address = address
+        self.address = address
         self._control = control
         self._errors = errors
         self._lock = asyncio.Lock()
@@ -90,9 +90,9 @@ class WarmProcess:
                 env=environment,
                 start_new_session=True,  # a Ctrl-C in a terminal is not for it
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no file can have that name
             path.parent.rmdir()
-            raise ParentFailed(f"{python} cannot be started: {error.strerror or error}.") from error
+            raise ParentFailed(f"{python} cannot be started: {getattr(error, 'strerror', None) or error}.") from error
         errors = _LastLines(process)
         control = socket.socket(socket.AF_UNIX)
         control.setblocking(False)
@@ -155,7 +155,7 @@ class WarmProcess:
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
         self._control.close()
-        await _end(self._process, self._errors, self._address)
+        await _end(self._process, self._errors, self.address)
         self._fail()
 
     def _check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import signal
@@ -16,6 +17,9 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 from local_service import DOUBLE, Service, wait_until
+
+from sm_magics.home import ServiceAddress
+from sm_magics.local.service import AlreadyRunningError, is_running, only_one
 
 HELD = "import time\ndef model_fn(model_dir):\n    time.sleep(600)\n"
 
@@ -183,6 +187,82 @@ def test_a_port_that_is_taken_is_said(own_service):
     assert started.returncode == 1
     assert "cannot be started: Address already in use" in started.stderr
     assert "Traceback" not in started.stderr
+
+
+def test_what_is_given_wrongly_is_said_without_a_traceback(own_service):
+    for port in ("99999", "-1", "eighty"):
+        refused = own_service.run("--port", port)
+        assert refused.returncode == 2
+        assert "--port" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    for seconds in ("abc", "-1", "nan", ""):
+        own_service.environ["SM_MAGICS_IDLE_STOP"] = seconds
+        refused = own_service.run()
+        assert refused.returncode == 1
+        assert "SM_MAGICS_IDLE_STOP" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_a_database_that_is_not_there_is_said(own_service):
+    own_service.start()
+    for path in own_service.home.glob("state.sqlite3*"):
+        path.unlink()
+    asked = own_service.run("status")
+    assert asked.returncode == 1
+    assert "cannot be read" in asked.stderr
+    assert "Traceback" not in asked.stderr
+    assert own_service.address["url"] in asked.stdout
+
+
+@pytest.fixture
+def lock(tmp_path, monkeypatch):
+    """Return the calls for the lock in this process, the first three of which find it taken."""
+    monkeypatch.setenv("SM_MAGICS_HOME", str(tmp_path))
+    whole, calls = fcntl.flock, []
+
+    def taken_at_first(file, operation):
+        calls.append(operation)
+        if len(calls) <= 3:
+            raise BlockingIOError
+        whole(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", taken_at_first)
+    return calls
+
+
+def test_a_start_is_not_refused_because_somebody_looked_in_that_moment(tmp_path, lock):
+    with only_one(tmp_path):
+        assert len(lock) == 4
+
+
+def test_a_start_is_refused_at_once_by_a_service_that_lives(tmp_path, lock):
+    values = {"url": "http://127.0.0.1:1", "access_key": "a", "secret_key": "b", "region": "us-west-2"}
+    ServiceAddress(**values, account="1", pid=os.getpid(), version="0").write()
+    with pytest.raises(AlreadyRunningError), only_one(tmp_path):
+        pass
+    assert len(lock) == 1
+
+
+def test_those_who_look_do_not_see_each_other(tmp_path):
+    with (tmp_path / "service.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert not is_running(tmp_path)
+    with only_one(tmp_path):
+        assert is_running(tmp_path)
+
+
+def test_what_a_killed_service_left_of_its_workers_is_removed(own_service):
+    own_service.start("--warm", sys.executable)
+    own_service.deploy("left")
+    run = own_service.home / "run"
+    left = list(run.iterdir())
+    assert left
+    own_service.kill()
+    own_service.close_clients()
+    own_service.start()
+    assert own_service.invoke("left") == b"[2, 4]"
+    assert len(list(run.iterdir())) == 1
+    assert not set(left) & set(run.iterdir())
 
 
 def test_a_directory_that_cannot_be_used_is_said(own_service):
