@@ -12,8 +12,8 @@ import os
 import platform
 import sys
 import tokenize
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -22,16 +22,18 @@ from sm_magics.errors import InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
 
 from .archive import SCRIPT, Member, new_archive
+from .called import is_called
 from .fitting import Fit, Notebook, Save, fit
 from .members import code_members, included_members
-from .own_modules import enclosing_function
 from .package import Package, PackageFile, check_name
 from .replacing import replacing
 from .subject import identify
 
 _NOBODY = Author()
-_CALLED = {"", "__init__", "__new__", "__init_subclass__", "forward", "build_model"}
-"""Where in ``sm_model.py`` an undefined name is sure to matter; the empty name is the file's own level."""
+_MODEL_MODULE = "code/sm_model.py"
+_OUT_OF_THE_NOTEBOOK = """\
+self.NAME = NAME   # in __init__, so that the value goes with the model; functions, classes and plain constants \
+that a cell defines at its top level go with it anyway"""
 
 Watch: TypeAlias = Callable[[str, bytes], None]
 
@@ -223,14 +225,27 @@ def _check_code(folder: CodeFolder) -> list[str]:
     errors = [finding for finding in found if finding.severity == "error" and not _is_never_called(folder, finding)]
     if errors:
         lines = "\n".join(f"  {item.path}:{item.line}: {item.code} {item.message}" for item in errors)
-        raise InferenceScriptError(f"The container would refuse what is in code/:\n{lines}", hint=errors[0].fix)
+        undefined = errors[0].code == "SM111" and errors[0].path == _MODEL_MODULE
+        raise InferenceScriptError(
+            f"The container would refuse what is in code/:\n{lines}",
+            hint=_OUT_OF_THE_NOTEBOOK if undefined else errors[0].fix,
+        )
     return [f"{finding.path}:{finding.line}: {finding.message}" for finding in found]
 
 
 def _is_never_called(folder: CodeFolder, finding: Finding) -> bool:
-    if finding.code != "SM111" or finding.path != "code/sm_model.py":
+    if finding.code != "SM111" or finding.path != _MODEL_MODULE:
         return False
-    return enclosing_function((folder.path / "sm_model.py").read_text(encoding="utf-8"), finding.line) not in _CALLED
+    source = (folder.model_dir / _MODEL_MODULE).read_text(encoding="utf-8")
+    return not is_called(source, finding.line, elsewhere=_other_sources(folder))
+
+
+def _other_sources(folder: CodeFolder) -> Iterator[str]:
+    """Yield the texts of the Python files in ``code/`` but ``sm_model.py``; what is no text has a finding of its own."""
+    for member in code_members(folder.path):
+        if member.path.suffix == ".py" and member.name != _MODEL_MODULE:
+            with suppress(SyntaxError, ValueError), tokenize.open(member.path) as file:
+                yield file.read()
 
 
 def _save(save: Save, name: str, file: BinaryIO, listener: Listener) -> list[str]:

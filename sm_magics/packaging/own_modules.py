@@ -92,12 +92,3 @@ def _files(name: str) -> dict[str, Path]:
         return {path.name: path}
     inside = sorted(path.parent.rglob("*.py"))
     return {f"{name}/{file.relative_to(path.parent).as_posix()}": file for file in inside if file.is_file()}
-
-
-def enclosing_function(source: str, line: int) -> str:
-    """Return the name of the innermost function around a line, empty at the level of the file or a class."""
-    functions = [
-        node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    ]
-    around = [node for node in functions if node.lineno <= line <= (node.end_lineno or node.lineno)]
-    return max(around, key=lambda node: node.lineno).name if around else ""

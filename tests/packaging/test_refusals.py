@@ -155,6 +155,33 @@ def test_a_class_without_source_is_named(notebook):
         notebook.package(notebook["model"])
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def forward(self, x): return x + loader.size",
+        "def forward(self, x): return self.features(x)\n    def features(self, x): return x + loader.size",
+        "def forward(self, x): return self.a(x)\n    def a(self, x): return self.b(x)\n    def b(self, x): return [loader]",
+        "def forward(self, x):\n        def inner(): return loader\n        return inner()",
+        "def forward(self, x): return x * self.scale\n    @property\n    def scale(self): return loader.size",
+        "def forward(self, x): return self[0]\n    def __getitem__(self, i): return loader.size",
+        "def forward(self, x): return helper(x)",
+    ],
+)
+def test_what_the_endpoint_would_miss_is_named_with_a_way_out(notebook, body):
+    notebook.run("for loader in [type('L', (), {'size': 3})()]: pass\ndef helper(x): return x + loader.size")
+    notebook.run(f"class Net(nn.Linear):\n    {body}\nmodel = Net(2, 2)")
+    with pytest.raises(InferenceScriptError, match="loader is not defined") as caught:
+        notebook.package(notebook["model"])
+    assert "__init__" in caught.value.hint
+
+
+def test_a_method_that_only_the_script_calls_counts_too(notebook):
+    notebook.run("loader = iter([])\nclass Net(nn.Linear):\n    def generate(self): return loader\nmodel = Net(2, 2)")
+    CodeFolder(notebook.directory).write_section("def predict_fn(data, model):\n    return model.generate()\n")
+    with pytest.raises(InferenceScriptError, match="loader is not defined"):
+        notebook.package(notebook["model"])
+
+
 def test_a_pickled_module_of_the_notebook_is_refused(notebook):
     notebook.run("class Net(nn.Module):\n    pass\nmodel = Net()")
     with pytest.raises(InferenceScriptError, match="only in this notebook"):
