@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import signal
@@ -80,6 +81,7 @@ async def _serve(
         server: asyncio.AbstractServer = await loop.create_unix_server(front.connect, sock=listener)
     else:
         server = await loop.create_server(front.connect, sock=listener)
+    gc.freeze()  # what was made so far stays: no collection looks at it again
     _say(sys.stdout, f"Listening on {_address(listener)}")
     await stopping.wait()
     server.close()

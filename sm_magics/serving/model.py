@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import random
 import re
 import traceback
 import uuid
@@ -55,6 +56,7 @@ class Model:
         self._directory = str(directory)
         self._max_response = max_response
         self._context = Context(self._directory)
+        self._random = random.Random()  # noqa: S311 - request ids are no secrets; handlers may seed the global one
         self._transformer = transformer.Transformer(default_inference_handler=_Defaults())
         transformer.signature = _signature_once()
         if not allow_pickle:
@@ -141,7 +143,7 @@ class Model:
             inputs[name] = value
             properties[name] = {"content-type": content_type}
         properties.update(headers)
-        request_id = str(uuid.uuid4())
+        request_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         processor = RequestProcessor(properties)
         self._context.begin(request_id, processor)
         (result,) = self._transformer.transform([inputs], self._context)

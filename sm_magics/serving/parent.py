@@ -62,6 +62,11 @@ class WarmParent:
         return self._process.pid
 
     @property
+    def address(self) -> Path:
+        """The process's socket, for a `ParentClient` in another process. It changes when the process is restarted."""
+        return self._process.address
+
+    @property
     def alive(self) -> bool:
         """Whether the process is there. If not, `fork` starts it again, unless it has been closed."""
         return self._process.alive

@@ -7,6 +7,7 @@ lost when it dies.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import io
 import logging
 import os
@@ -47,6 +48,7 @@ def run(assignment: Assignment, connection: socket.socket, log: int) -> NoReturn
         model = _load(assignment, connection)
         if model is not None:
             connection.sendall(frame({"ready": True}))
+            gc.freeze()  # what is loaded stays: no collection looks at it again
             _serve(model, connection)
             status = 0
     except SystemExit as error:
