@@ -3,6 +3,7 @@
 ::
 
     SmMagicsError                    a sentence, and a hint that can be pasted
+    ├── Interrupted                  Ctrl-C; a KeyboardInterrupt too
     ├── ExpressionError              a variable or expression of the notebook that cannot be had
     ├── ConfigurationError           settings, credentials, region, a missing extra
     ├── AuthoringError               a cell or a file under code/
@@ -16,7 +17,7 @@
     ├── DeploymentError              from model.tar.gz to an endpoint in service
     │   ├── EndpointFailed           SageMaker gave up on it; `.reason`, `.log`
     │   ├── EndpointTimeout          still not in service; it may come up yet
-    │   ├── DeploymentInterrupted    Ctrl-C; a KeyboardInterrupt too
+    │   ├── DeploymentInterrupted    an Interrupted, while an endpoint comes up
     │   └── EndpointConflictError    the name belongs to somebody else's endpoint
     ├── EndpointNotFound             no endpoint of that name
     ├── PredictionError              from a value to an answer
@@ -59,6 +60,10 @@ class SmMagicsError(Exception):
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return lines
+
+
+class Interrupted(SmMagicsError, KeyboardInterrupt):  # noqa: N818
+    """Ctrl-C. The message says what goes on, if anything does."""
 
 
 class ExpressionError(SmMagicsError):
@@ -126,7 +131,7 @@ class EndpointTimeout(DeploymentError):  # noqa: N818
     """The endpoint is not in service yet. It may come up later."""
 
 
-class DeploymentInterrupted(DeploymentError, KeyboardInterrupt):  # noqa: N818
+class DeploymentInterrupted(DeploymentError, Interrupted):  # noqa: N818
     """Ctrl-C while waiting for an endpoint. What was started goes on; the message says what and how to end it."""
 
 

@@ -27,8 +27,10 @@ _RULES = {
     "pre": f"{_MONO};background:{_FILL};border-radius:4px;padding:6px 10px;margin:6px 0 0;overflow-x:auto",
     "code": f"{_MONO};background:{_FILL};border-radius:3px;padding:0 3px",
     "table": "border-collapse:collapse;font-size:12px;margin:6px 0 0",
+    ".sm-wide": "overflow-x:auto",
     "tr": "background:none",
-    "td": "text-align:left;vertical-align:baseline;padding:1px 18px 1px 0;max-width:none;white-space:normal",
+    "td": "text-align:left;vertical-align:baseline;padding:1px 18px 1px 0;max-width:none;white-space:normal;"
+    "overflow-wrap:anywhere",
     "th": f"text-align:left;font-weight:normal;color:{_DIM};padding:1px 18px 1px 0",
     "td.sm-n": "text-align:right;font-variant-numeric:tabular-nums",
     ".sm-bar": "display:inline-block;height:9px;border-radius:2px;background:var(--jp-brand-color1,#1976d2)",
@@ -98,7 +100,9 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), *, numbe
     body = "".join("<tr>" + "".join(f"<td{kind}>{cell.html}</td>" for cell in row) + "</tr>" for row in cells)
     lines = [list(header)] if header else []
     lines += [[cell.text for cell in row] for row in cells]
-    return Part(f"<table>{head}{body}</table>", "\n".join(f"  {line}" for line in columns(lines)))
+    return Part(
+        f'<div class="sm-wide"><table>{head}{body}</table></div>', "\n".join(f"  {line}" for line in columns(lines))
+    )
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

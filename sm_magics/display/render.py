@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sm_magics.authoring import Finding, Written
-from sm_magics.hosting import Endpoint, Removal, diagnosis
+from sm_magics.hosting import Diagnosis, Endpoint, Removal, diagnosis
 from sm_magics.packaging import Package
 from sm_magics.progress import Event, StatusChanged
 
@@ -34,8 +34,8 @@ def written(value: Written) -> Shown:
     """Return what a cell wrote into ``code/``: which handlers are defined, which are the container's, findings."""
     errors = [finding for finding in value.findings if finding.severity == "error"]
     state = BAD if errors else WARN if value.findings else OK
-    deed = "unchanged" if value.unchanged else "replaced" if value.replaced else "written"
-    what = f"section {value.section} {deed}" if value.section else deed
+    # Not whether it was new, replaced or the same: what is saved with the notebook stays true when it runs again.
+    what = f"section {value.section}" if value.section else "written"
     parts: list[Part] = []
     if value.handlers:
         parts.append(_handlers(value))
@@ -82,20 +82,16 @@ def findings(values: Sequence[Finding]) -> list[Part]:
         html = f"<p>{mark.html} {page.escape(finding.message)} <span class='sm-dim'>{page.escape(where)}</span></p>"
         parts.append(Part(html, f"  {mark.text} {finding.message} ({where})"))
         if finding.fix:
-            parts.append(page.paragraph("Fix:", code=finding.fix))
+            parts.append(page.paragraph(f"Fix: {finding.fix}"))
     return parts
 
 
 def package(value: Package) -> Shown:
     """Return a package as the tree of its archive."""
-    rows = [_tree_row(file.name, file.size, file.note, value) for file in value.files]
+    rows = [(file.name.split("/"), page.size(file.size), file.note) for file in value.files]
     lines = page.columns([[value.path.name, "", ""], *_tree(rows)])
     notes = [page.paragraph(note) for note in value.notes]
     return page.card(OK, value.name, f"package · {page.size(value.size)}", page.listing(lines), *notes)
-
-
-def _tree_row(name: str, size: int, note: str, _package: Package) -> tuple[list[str], str, str]:
-    return name.split("/"), page.size(size), note
 
 
 def _tree(rows: Sequence[tuple[list[str], str, str]]) -> list[list[str]]:
@@ -134,12 +130,18 @@ def event(name: str, value: Event) -> Shown:
     )
 
 
-def endpoint(value: Endpoint) -> Shown:
-    """Return an endpoint: how it is, and what can be done next."""
+def endpoint(value: Endpoint, failure: Diagnosis | None = None) -> Shown:
+    """Return an endpoint: how it is, why it failed where that is known, and what can be done next."""
     state = _STATES.get(value.status, BUSY)
     status = _WORDS.get(value.status, value.status)
     parts = []
-    if value.outcome and value.status == "InService":
+    if value.status == "Deleted":
+        return page.card(BUSY, value.name, f"{status} · {value.place}")
+    if value.is_rolled_back:
+        state = WARN
+        parts.append(page.paragraph("The last update failed; it serves what it served before."))
+        parts += _why(value, failure)
+    elif value.outcome and value.status == "InService":
         deed = {"created": "Created.", "updated": "Updated in place.", "unchanged": "Already serving this package."}
         parts.append(page.paragraph(f"{deed[value.outcome]} Call it:", code=f"%sm_predict -e {value.name} …"))
     elif state == BUSY:
@@ -147,12 +149,22 @@ def endpoint(value: Endpoint) -> Shown:
             status = "deployment started"
         parts.append(page.paragraph("Follow it:", code=f"%sm_status {value.name}"))
     elif state == BAD:
-        parts.append(page.paragraph(value.reason))
-        parts.append(page.paragraph("See why:", code=f"%sm_logs {value.name}"))
+        parts += _why(value, failure)
     if not value.outcome and value.variants and value.status == "InService":
         parts.append(page.table([_variant(variant) for variant in value.variants]))
     parts += [page.paragraph(note) for note in value.notes]
     return page.card(state, value.name, f"{status} · {value.place}", *parts)
+
+
+def _why(value: Endpoint, failure: Diagnosis | None) -> list[Part]:
+    if failure is None:
+        return [page.paragraph(value.reason), page.paragraph("See why:", code=f"%sm_logs {value.name}")]
+    return [*_failure(failure), page.paragraph("The log:", code=f"%sm_logs {value.name}")]
+
+
+def _failure(value: Diagnosis) -> list[Part]:
+    traceback = [page.listing(value.traceback.splitlines())] if value.path else []
+    return [page.paragraph(value.summary), *traceback]
 
 
 def _variant(variant: dict[str, object]) -> tuple[object, ...]:
@@ -207,7 +219,7 @@ def log(name: str, place: str, lines: Sequence[str], tail: int = 0) -> Shown:
     if not lines:
         return page.card(BUSY, name, what, page.paragraph("It has printed nothing yet.", dim=True))
     read = diagnosis.read(lines)
-    failure = [page.paragraph(read.summary), page.listing(read.traceback.splitlines())] if read else []
-    shown = diagnosis.unfolded(lines)[-tail:]
+    failure = _failure(read) if read else []
+    shown = diagnosis.summarized(lines)[-tail:]
     earlier = [page.paragraph(f"The last {tail} lines; -n 0 shows all.", dim=True)] if 0 < tail < len(lines) else []
     return page.card(BAD if read else OK, name, what, *failure, *earlier, page.listing(shown))

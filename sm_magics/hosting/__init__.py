@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from .connection import Connection, connect
 from .deploying import deploy
+from .diagnosis import Diagnosis
 from .endpoints import Endpoint
 from .invoking import Prediction
 from .plan import DeploymentPlan, Origin
 from .removal import Removal
 
-__all__ = ["Connection", "DeploymentPlan", "Endpoint", "Origin", "Prediction", "Removal", "connect", "deploy"]
+__all__ = [
+    "Connection",
+    "DeploymentPlan",
+    "Diagnosis",
+    "Endpoint",
+    "Origin",
+    "Prediction",
+    "Removal",
+    "connect",
+    "deploy",
+]

@@ -56,7 +56,9 @@ class Connection:
         with self._lock:  # making a client is not thread-safe in boto3; using one is
             if service not in self._clients:
                 with self.calling():
-                    self._clients[service] = self.session.client(service, config=_CONFIG.get(service))
+                    client = self.session.client(service, config=_CONFIG.get(service))
+                client.meta.events.register("before-call.sagemaker.DescribeEndpoint", _at_once)
+                self._clients[service] = client
             return self._clients[service]
 
     def calling(self) -> Any:
@@ -101,6 +103,11 @@ class Connection:
             "No execution role is set, and SageMaker in AWS needs one to fetch the model data.",
             hint="--role arn:aws:iam::123456789012:role/NAME    # or %config SmMagics.role = '…'",
         )
+
+
+def _at_once(params: dict[str, Any], **_: Any) -> None:
+    # SageMaker on this machine holds this answer back for a client that would sleep for half a minute; we look often.
+    params["headers"]["x-sm-magics-hold"] = "0"
 
 
 # A prediction is not repeated behind the user's back: the model would run again.

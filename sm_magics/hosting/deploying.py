@@ -65,6 +65,11 @@ def deploy(
     DeploymentInterrupted
         On Ctrl-C. What was begun goes on and is named.
     """
+    if not isinstance(package, Package):
+        raise DeploymentError(
+            f"What is deployed is a Package, not a value of type {type(package).__name__}.",
+            hint="deploy(package(model), 'NAME')",
+        )
     connection = connect(settings)
     origin = replace(origin or plan.Origin(model_dir=str(package.model_dir)), user=connection.user)
     planned = plan.make(
@@ -87,14 +92,12 @@ def deploy(
             f"Interrupted before {endpoint_name} was asked for. What was uploaded stays for the next time.",
             hint=f"%sm_delete {endpoint_name}    # removes the model and the configuration if they were created",
         ) from error
-    endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings)
+    endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings, wanted=planned.config_name)
     outcome = "created" if existing is None else "updated"
     if not wait:
         endpoint.status = "Creating" if existing is None else "Updating"
         return _done(endpoint, outcome, planned, package)
     endpoint.wait(timeout, listener)
-    if endpoint.config_name != planned.config_name:  # rolled back: in service, but with what was there before
-        raise _rolled_back(endpoint)
     if found is not None:
         removal.remove_superseded(endpoint)
     return _done(endpoint, outcome, planned, package)
@@ -144,17 +147,6 @@ def _call(connection: Connection, operation: str, request: Mapping[str, Any], *,
     except BackendError as error:
         if not (may_exist and "already existing" in error.message):
             raise
-
-
-def _rolled_back(endpoint: Endpoint) -> DeploymentError:
-    failure = endpoint.failure()
-    detail = failure.message.partition(": ")[2] or endpoint.reason
-    return EndpointFailed(
-        f"The update of {endpoint.name} failed on {endpoint.place}, and it serves what it served before: {detail}",
-        hint=f"%sm_logs {endpoint.name}",
-        reason=failure.reason,
-        log=failure.log,
-    )
 
 
 def _done(endpoint: Endpoint, outcome: str, planned: plan.DeploymentPlan, package: Package) -> Endpoint:

@@ -25,7 +25,7 @@ class Diagnosis:
     exception
         Its last line: ``KeyError: 'fc.weight'``.
     traceback
-        The part that concerns the user: from the first frame in ``code/`` on, or all of it where there is none.
+        The part that concerns the user: from the first frame in ``code/`` on; all of it where there is none.
     function, path, line
         The innermost frame in the user's own ``code/``; empty and 0 where there is none.
     """
@@ -47,6 +47,11 @@ class Diagnosis:
     def summary(self) -> str:
         """Exception and place, in one line."""
         return f"{self.exception} ({self.where})" if self.where else self.exception
+
+    @property
+    def text(self) -> str:
+        """The summary, and below it the traceback if it has frames of the user's own: the toolkit's say nothing."""
+        return f"{self.summary}\n\n{self.traceback}" if self.path else self.summary
 
 
 def read(text: str | Sequence[str]) -> Diagnosis | None:
@@ -104,6 +109,16 @@ def unfolded(lines: Sequence[str]) -> list[str]:
             result += [head.rstrip(), *inner]
         else:
             result.append(line)
+    return result
+
+
+def summarized(lines: Sequence[str]) -> list[str]:
+    """Return a log in which a traceback that the toolkit printed in one line is one line with what it says."""
+    result = []
+    for line in lines:
+        several = unfolded([line])
+        found = read(several) if len(several) > 1 else None
+        result.append(f"{several[0]} {found.summary}" if found else line)
     return result
 
 

@@ -19,7 +19,7 @@ from sm_magics.errors import (
 from sm_magics.progress import Listener, StatusChanged, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import diagnosis, invoking, logs
+from . import diagnosis, invoking, logs, plan
 from .connection import Connection, connect, found
 
 IN_SERVICE = "InService"
@@ -53,6 +53,8 @@ class Endpoint:
         Its endpoint configuration.
     variants
         Production variants as DescribeEndpoint has them: name, current and desired instance count, weight.
+    wanted
+        The endpoint configuration that the last deployment from here asked for, empty if there was none.
     outcome
         What the deployment that returned this did: ``created``, ``updated``, ``unchanged``; else empty.
     notes
@@ -68,9 +70,13 @@ class Endpoint:
     arn: str = ""
     config_name: str = ""
     variants: tuple[dict[str, Any], ...] = ()
+    wanted: str = field(default="", repr=False)
     outcome: str = ""
     notes: tuple[str, ...] = ()
     settings: Settings = field(default_factory=Settings, repr=False)
+
+    def __str__(self) -> str:
+        return self.name
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r}, {self.place}, {self.status or 'not fetched'})"
@@ -87,8 +93,13 @@ class Endpoint:
 
     @property
     def is_in_service(self) -> bool:
-        """Whether it answered as in service when last fetched."""
+        """Whether it was in service when last fetched."""
         return self.status == IN_SERVICE
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether it is in service with what it served before the deployment that was asked for."""
+        return self.status == IN_SERVICE and self.wanted not in {"", self.config_name}
 
     def fetch(self) -> Endpoint:
         """Ask SageMaker how it is; return itself.
@@ -121,7 +132,7 @@ class Endpoint:
         Raises
         ------
         EndpointFailed
-            With the traceback out of its log where there is one.
+            With the traceback out of its log where there is one; also when an update was rolled back.
         EndpointTimeout
             If it is still on its way. It goes on.
         DeploymentInterrupted
@@ -149,7 +160,7 @@ class Endpoint:
                 f"Interrupted: {self.name} on {self.place} was {last or 'being asked'} and goes on without this cell.",
                 hint=f"%sm_status {self.name}    # follows it; %sm_delete {self.name} ends it",
             ) from error
-        if self.status != IN_SERVICE:
+        if self.status != IN_SERVICE or self.is_rolled_back:
             raise self.failure()
         return self
 
@@ -160,10 +171,16 @@ class Endpoint:
         except BackendError:
             log = []  # the reason alone is better than an error about the log
         read = diagnosis.read(log)
-        detail = f"{read.summary}\n\n{read.traceback}" if read else self.reason or f"it is {self.status}"
+        detail = read.text if read else self.reason or f"it is {self.status}"
+        if self.is_rolled_back:
+            what = f"The update of {self.name} failed on {self.place}, and it serves what it served before"
+            hint = f"%sm_logs {self.name}    # all it printed"
+        else:
+            what = f"{self.name} failed on {self.place}"
+            hint = f"%sm_logs {self.name}    # all it printed; %sm_delete {self.name} removes it"
         return EndpointFailed(
-            f"{self.name} failed on {self.place}: {detail}",
-            hint=f"%sm_logs {self.name}    # all it printed; %sm_delete {self.name} removes it",
+            f"{what}: {detail}",
+            hint=hint,
             reason=self.reason,
             log="\n".join(log),
         )
@@ -202,6 +219,8 @@ class Endpoint:
 
 def get(name: str, connection: Connection) -> Endpoint | None:
     """Return the endpoint of that name, or None."""
+    if not plan.is_name(name):
+        return None
     try:
         return Endpoint(name, connection.where, settings=connection.settings).fetch()
     except EndpointNotFound:

@@ -113,7 +113,7 @@ def encode(value: Any, content_type: str = JSON) -> bytes:
     except Exception as error:  # the value's own methods are called, and may raise anything
         raise PayloadError(
             f"A value of type {type(value).__name__} cannot be sent as {kind}: {error}.",
-            hint="%sm_predict x.tolist()    # or --content-type with one that holds it",
+            hint=f"--content-type {NPY}    # for arrays; or send numbers, text, lists and dicts of them",
         ) from error
     raise PayloadError(
         f"There is no encoder from {type(value).__name__} to {kind}: only text and bytes are sent as they are.",
@@ -200,6 +200,14 @@ def _csv(value: Any) -> bytes:
     return "\n".join(",".join(str(cell) for cell in row) for row in rows.reshape(-1, rows.shape[-1])).encode()
 
 
+_DEFAULTS = {
+    "input_fn": "%%sm_inference    # define input_fn: the container's default reads numbers only, as JSON, CSV or NPY",
+    "output_fn": "%%sm_inference    # define output_fn: the container's default writes tensors and what JSON can hold",
+    "predict_fn": "%%sm_inference    # define predict_fn: the container's default calls the model with one tensor",
+}
+"""What to do when the container's default for a handler raises."""
+
+
 def _explained(error: ClientError, endpoint_name: str, connection: Connection) -> SmMagicsError:
     """Return the error for a refused invocation; the service's own where it is not about the model."""
     code = error.response.get("Error", {}).get("Code")
@@ -216,10 +224,18 @@ def _explained(error: ClientError, endpoint_name: str, connection: Connection) -
     logs = f"%sm_logs {endpoint_name}"
     found = diagnosis.read(original)
     if found:
+        default = next((name for name in _DEFAULTS if f"in default_{name}" in original and not found.path), "")
         return ModelError(
-            f"The model behind {endpoint_name} raised {found.summary}\n\n{found.traceback}",
-            hint=logs,
+            f"The model behind {endpoint_name} raised {found.text}",
+            hint=_DEFAULTS.get(default, logs),
             traceback=found.traceback,
+            status=status,
+        )
+    if "Worker died." in original:
+        return ModelError(
+            f"The worker behind {endpoint_name} died while it answered: it left Python, or was killed. "
+            "Another one has taken its place.",
+            hint=logs,
             status=status,
         )
     if not status:

@@ -176,12 +176,18 @@ def check_name(name: str) -> str:
     DeploymentError
         If not, with a name that it would take.
     """
-    if _NAME.fullmatch(name):
+    if is_name(name):
         return name
     raise DeploymentError(
-        f"SageMaker takes no endpoint name {name!r}: up to {_NAME_LENGTH} letters, digits and hyphens.",
+        f"SageMaker takes no endpoint name {name!r}: up to {_NAME_LENGTH} letters, digits and hyphens, "
+        "with a letter or digit at both ends.",
         hint=f"--endpoint-name {suggest_name(name) or 'my-endpoint'}",
     )
+
+
+def is_name(name: str) -> bool:
+    """Return whether SageMaker takes a name for an endpoint."""
+    return _NAME.fullmatch(name) is not None
 
 
 def suggest_name(*words: str) -> str:

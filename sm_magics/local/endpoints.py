@@ -21,6 +21,7 @@ from .logs import Logs
 from .objects import Objects
 from .resources import Resource, Resources
 from .versions import Version, VersionFailedError
+from .wire import MAY_HOLD
 
 CREATING, UPDATING, DELETING = "Creating", "Updating", "Deleting"
 IN_SERVICE, FAILED = "InService", "Failed"
@@ -142,7 +143,7 @@ class Endpoints:
         """
         row = self._resources.get(Kind.ENDPOINT, name)
         life = self._lives.get(row.name)
-        if life and row.status in _TRANSITIONS and life.holds > 0:
+        if life and row.status in _TRANSITIONS and life.holds > 0 and MAY_HOLD.get():
             life.holds -= 1
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(life.changed.wait(), _HOLD)

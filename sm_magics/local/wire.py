@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .errors import too_large
+
+MAY_HOLD: ContextVar[bool] = ContextVar("may_hold", default=True)
+"""Whether the answer to the request at hand may be held back until something happens. ``x-sm-magics-hold: 0`` says no:
+a client that asks often anyway wants to see what is on its way."""
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

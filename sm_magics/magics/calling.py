@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument
 
 from sm_magics.errors import PayloadError
@@ -27,6 +27,7 @@ class CallingMagics(Magics):
         self.session = session
 
     @no_var_expand
+    @needs_local_scope
     @line_cell_magic
     @parsing.magic
     @argument(
@@ -37,7 +38,7 @@ class CallingMagics(Magics):
     @argument("--file", metavar="PATH", help="send this file's bytes, as the type that its name says")
     @parsing.placed
     @parsing.out
-    def sm_predict(self, line: str, cell: str | None = None) -> Any:
+    def sm_predict(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Send a value to an endpoint, show the answer and return it.
 
         After the options the rest of the line is a Python expression, taken as it stands: %sm_predict x[:2, 0].
@@ -45,7 +46,9 @@ class CallingMagics(Magics):
         """
         from sm_magics.display import answers
 
-        options, expression = parsing.parse_leading(self.sm_predict, line)
+        options, expression = parsing.parse_leading(
+            self.sm_predict, line, {**self.session.shell.user_ns, **(local_ns or {})}
+        )
         kind = options.content_type or JSON
         if sum((bool(expression), bool(options.file), cell is not None)) > 1:
             raise UsageError("%sm_predict sends one thing: an expression, --file, or the cell.\n  hint: %sm_predict?")
@@ -55,7 +58,7 @@ class CallingMagics(Magics):
             payload, guessed = _file(options.file)
             kind = options.content_type or guessed
         elif expression:
-            payload = self.session.evaluate(expression)
+            payload = self.session.evaluate(expression, local_ns)
         else:
             raise UsageError("%sm_predict needs a value to send.\n  hint: %sm_predict x[:2]    # or %sm_predict?")
         endpoint = self.session.endpoint(options.endpoint_name, options)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument
 
 from sm_magics.errors import DeploymentError, EndpointNotFound
@@ -31,6 +31,7 @@ class DeploymentMagics(Magics):
         super().__init__(session.shell)
         self.session = session
 
+    @no_var_expand
     @line_magic
     @parsing.magic
     @argument(
@@ -58,7 +59,7 @@ class DeploymentMagics(Magics):
         from sm_magics.hosting.plan import check_name
         from sm_magics.packaging import Package
 
-        options = parsing.parse(self.sm_deploy, line)
+        options = parsing.parse(self.sm_deploy, line, self.session.shell.user_ns)
         if options.wait and options.no_wait:
             raise UsageError("%sm_deploy: --wait and --no-wait exclude each other.\n  hint: %sm_deploy?")
         if options.initial_instance_count < 1:
@@ -101,11 +102,12 @@ class DeploymentMagics(Magics):
         options = parsing.parse(self.sm_delete, line)
         session = self.session
         # All are looked up before the first one goes: a mistyped name deletes nothing.
-        plans = [self._removal(name, options) for name in options.endpoints or [None]]
-        for plan in plans:
+        plans = [self._removal(name, options) for name in dict.fromkeys(options.endpoints) or [None]]
+        for looked_up in plans:
             if options.dry_run:
-                session.show(render.removal_plan(plan))
+                session.show(render.removal_plan(looked_up))
                 continue
+            plan = removal.of(looked_up.endpoint)  # again: what the one before it used too is free by now
             removal.remove(plan)
             last = session.last_endpoint
             if last is not None and (last.where, last.name) == (plan.endpoint.where, plan.endpoint.name):
@@ -138,7 +140,7 @@ class DeploymentMagics(Magics):
                     "Nothing has been packaged in this session yet.", hint=self._example("%sm_deploy")
                 )
             return self.session.last_package
-        value = packaging.resolve(self.session, options.what)
+        value = packaging.resolve(self.session, options.what, "%sm_deploy")
         if isinstance(value, Path) and value.name.endswith((".tar.gz", ".tgz")):
             return Package.open(value)
         return value

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument
 
 from sm_magics.errors import ExpressionError
@@ -65,7 +65,7 @@ def build(
     return result
 
 
-def resolve(session: SmMagics, expression: str) -> Any:
+def resolve(session: SmMagics, expression: str, command: str = "%sm_package") -> Any:
     """Return what a command's argument names: a variable, an expression such as ``trainer.model``, or a file.
 
     Raises
@@ -78,7 +78,7 @@ def resolve(session: SmMagics, expression: str) -> Any:
         return Path(path)
     if re.search(r"\.(pth?|ckpt|tar\.gz|safetensors)$", expression) or expression.startswith(("/", "./", "~")):
         raise ExpressionError(
-            f"There is no file {expression!r}.", hint="%sm_package MODEL    # a variable, or a path that exists"
+            f"There is no file {expression!r}.", hint=f"{command} MODEL    # a variable, or a path that exists"
         )
     try:
         return session.evaluate(expression)
@@ -86,7 +86,7 @@ def resolve(session: SmMagics, expression: str) -> Any:
         models = model_variables(session)
         if models and "no variable" in error.message:
             raise ExpressionError(
-                error.message, hint=f"%sm_package {models[0]}    # models: {', '.join(models)}"
+                error.message, hint=f"{command} {models[0]}    # models: {', '.join(models)}"
             ) from error
         raise
 
@@ -115,6 +115,7 @@ class PackagingMagics(Magics):
         super().__init__(session.shell)
         self.session = session
 
+    @no_var_expand
     @line_magic
     @parsing.magic
     @argument("model", metavar="MODEL", help="the model: a variable, or the path of a saved model")
@@ -128,7 +129,7 @@ class PackagingMagics(Magics):
         """
         from sm_magics.display import render
 
-        options = parsing.parse(self.sm_package, line)
+        options = parsing.parse(self.sm_package, line, self.session.shell.user_ns)
         model = resolve(self.session, options.model)
         with Live(self.session, options.name or options.model) as live:
             package = build(self.session, model, options.model, options, live)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import keyword
 import re
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.utils.text import DollarFormatter
 
+from sm_magics.errors import Interrupted
 from sm_magics.settings import LOCAL
 
 Magic = TypeVar("Magic", bound=Callable[..., Any])
@@ -68,10 +71,21 @@ def _with(function: Magic, option: Any) -> Magic:
 
 def magic(function: Magic) -> Magic:
     """Finish a magic's options: makes its parser, which also writes the help that ``?`` shows."""
-    finished: Magic = magic_arguments()(function)
-    parser: argparse.ArgumentParser = finished.parser  # type: ignore[attr-defined] # set by IPython
-    parser.allow_abbrev = False
-    return finished
+    finished = magic_arguments()(function)
+    finished.parser.allow_abbrev = False
+
+    @functools.wraps(finished)
+    def interruptible(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return finished(*args, **kwargs)
+        except Interrupted:
+            raise
+        except KeyboardInterrupt as error:
+            name = finished.__name__
+            raise Interrupted(f"%{name} was interrupted. What it replaces is replaced whole or not at all.") from error
+
+    wrapped: Magic = interruptible  # type: ignore[assignment] # wraps keeps what matters: name, help, parser
+    return wrapped
 
 
 def words(line: str) -> list[str]:
@@ -101,31 +115,53 @@ def _unquoted(word: str) -> str:
         # As in a POSIX shell: a backslash means something before a double quote or a backslash, in double quotes.
         return match[2] if match[1] is None else re.sub(r'\\(["\\])', r"\1", match[1])
 
-    return re.sub(_QUOTED, inside, word)
+    # Quotes that begin a word, or an option's or a variable's value; d["a"] is an expression and keeps its own.
+    return re.sub(_QUOTED, inside, word) if re.match(r"""(-*\w[\w-]*=)?["']""", word) else word
 
 
-def parse(function: Callable[..., Any], line: str) -> argparse.Namespace:
+def parse(function: Callable[..., Any], line: str, namespace: Mapping[str, Any] | None = None) -> argparse.Namespace:
     """Return the options and names on a magic's line.
+
+    Parameters
+    ----------
+    namespace
+        The notebook's variables: ``{name}`` and ``$name`` are expanded, as IPython does for every magic that does
+        not forbid it, but not in an option's expression, where braces are Python's.
 
     Raises
     ------
     UsageError
         If the line is mistyped; names the option and says how to get help.
     """
-    return _parse(function, words(line))
+    return _parse(function, _expanded(function, words(line), namespace or {}))
 
 
-def parse_leading(function: Callable[..., Any], line: str) -> tuple[argparse.Namespace, str]:
+def _expanded(function: Callable[..., Any], given: list[str], namespace: Mapping[str, Any]) -> list[str]:
+    parser: argparse.ArgumentParser = function.parser  # type: ignore[attr-defined]
+    expressions = {flag for action in _actions(parser) if action.metavar == "EXPR" for flag in action.option_strings}
+    formatter, result = DollarFormatter(), []
+    for index, word in enumerate(given):
+        is_expression = word.partition("=")[0] in expressions or (index > 0 and given[index - 1] in expressions)
+        try:
+            result.append(word if is_expression else formatter.vformat(word, [], dict(namespace)))
+        except Exception:  # noqa: BLE001 - what is no expansion stays as it is, as in IPython
+            result.append(word)
+    return result
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return parser._actions  # noqa: SLF001 - argparse has no public list of its options
+
+
+def parse_leading(
+    function: Callable[..., Any], line: str, namespace: Mapping[str, Any] | None = None
+) -> tuple[argparse.Namespace, str]:
     """Return the options that a line starts with, and the rest of the line as it was typed.
 
     The rest is an expression: quotes, commas and brackets in it are left alone.
     """
     parser: argparse.ArgumentParser = function.parser  # type: ignore[attr-defined]
-    takes_value = {
-        flag: action.nargs != 0
-        for action in parser._actions  # noqa: SLF001 - argparse has no public list of its options
-        for flag in action.option_strings
-    }
+    takes_value = {flag: action.nargs != 0 for action in _actions(parser) for flag in action.option_strings}
     given: list[str] = []
     position = 0
     while match := _WORD.match(line, position):
@@ -141,7 +177,8 @@ def parse_leading(function: Callable[..., Any], line: str) -> tuple[argparse.Nam
             if value:
                 given.append(value[1])
                 position = value.end()
-    return _parse(function, words(" ".join(given))), _expression(line[position:].strip())
+    options = _expanded(function, words(" ".join(given)), namespace or {})
+    return _parse(function, options), _expression(line[position:].strip())
 
 
 def _expression(text: str) -> str:

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -86,8 +87,13 @@ class SmMagics(Configurable):
 
     # -- the notebook's own values --------------------------------------------------------------------------------
 
-    def evaluate(self, expression: str) -> Any:
+    def evaluate(self, expression: str, local: Mapping[str, Any] | None = None) -> Any:
         """Return the value of an expression in the notebook.
+
+        Parameters
+        ----------
+        local
+            The variables of the function that the magic was called in, if it was.
 
         Raises
         ------
@@ -95,7 +101,7 @@ class SmMagics(Configurable):
             If it raises, or a name in it does not exist.
         """
         try:
-            return self.shell.ev(expression)
+            return self.shell.ev(expression) if local is None else eval(expression, {**self.shell.user_ns, **local})  # noqa: S307 - the user's own expression
         except SmMagicsError:
             raise
         except SyntaxError as error:
@@ -112,7 +118,7 @@ class SmMagics(Configurable):
             ) from error
 
     def _unknown(self, name: str) -> ExpressionError:
-        close = difflib.get_close_matches(name, self.variables(), 1)
+        close = difflib.get_close_matches(name, self.variables(lambda value: not isinstance(value, ModuleType)), 1)
         hint = f"{close[0]}    # did you mean this variable?" if close else "%who    # lists the variables there are"
         return ExpressionError(f"There is no variable {name!r} in this notebook.", hint=hint)
 
@@ -127,7 +133,10 @@ class SmMagics(Configurable):
         result = self.shell.run_cell(cell, store_history=False)
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
-            raise ExpressionError(f"The cell is written, and raised {type(error).__name__} in the notebook.")
+            raise ExpressionError(
+                f"The cell is written, and raised {type(error).__name__} in the notebook.",
+                hint="%%sm_inference    # without --run it is only written",
+            )
 
     def variables(self, accept: Callable[[Any], bool] | None = None) -> list[str]:
         """Return the names of the notebook's own variables, those whose value is accepted."""
@@ -216,14 +225,15 @@ class SmMagics(Configurable):
         from sm_magics.hosting import Endpoint, connect, endpoints
 
         if not given:
-            if self.last_endpoint is None:
-                raise EndpointNotFound("No endpoint has been deployed in this session yet.", hint="%sm_deploy MODEL")
-            return self.last_endpoint
+            return self.last_endpoint or self._latest()
         value = self.shell.user_ns.get(given)
         if isinstance(value, Endpoint):
             return value
         settings = self.settings(options)
         places = self.places(options)
+        last = self.last_endpoint
+        if last is not None and last.name == given and places in ([last.where], [LOCAL]):
+            return last  # it knows which configuration was asked for
         matches = [
             endpoint
             for place in places
@@ -240,3 +250,19 @@ class SmMagics(Configurable):
                 f"There is no endpoint {given!r} on {where}.", hint="%sm_endpoints    # lists those there are"
             )
         return matches[0]
+
+    def _latest(self) -> Endpoint:
+        """Return the newest endpoint on this machine that this notebook made, in this session or an earlier one."""
+        from sm_magics.errors import EndpointNotFound
+        from sm_magics.hosting import Origin, connect, endpoints, machine
+
+        if machine.running() is not None:
+            connection = connect(self.settings().override(region=LOCAL))
+            origin = Origin(self.notebook_path, str(self.directory()), connection.user)
+            for endpoint in endpoints.listed(connection):
+                if origin.owns(endpoint.tags()):
+                    return endpoint
+        raise EndpointNotFound(
+            "This notebook has no endpoint on this machine.",
+            hint="%sm_deploy MODEL    # or %sm_endpoints: all there are",
+        )

@@ -28,12 +28,14 @@ class StatusMagics(Magics):
     def sm_status(self, line: str) -> Any:
         """Show how an endpoint is, and return it."""
         from sm_magics.display import render
+        from sm_magics.hosting import diagnosis
 
         options = parsing.parse(self.sm_status, line)
         endpoint = self.session.endpoint(options.endpoint, options)
         endpoint.outcome = ""  # how it is, not what a deployment did
         endpoint = endpoint.wait() if options.wait else endpoint.fetch()
-        self.session.show(render.endpoint(endpoint))
+        has_failed = endpoint.status == "Failed" or endpoint.is_rolled_back
+        self.session.show(render.endpoint(endpoint, diagnosis.read(endpoint.logs()) if has_failed else None))
         return self.session.result(endpoint, options.out)
 
     @line_magic

@@ -282,8 +282,8 @@ def test_an_error_of_ours_is_two_lines_in_a_notebook(notebook, capsys):
     notebook.raised("%sm_status")
     printed = capsys.readouterr().out
     assert printed.splitlines() == [
-        "EndpointNotFound: No endpoint has been deployed in this session yet.",
-        "  hint: %sm_deploy MODEL",
+        "EndpointNotFound: This notebook has no endpoint on this machine.",
+        "  hint: %sm_deploy MODEL    # or %sm_endpoints: all there are",
     ]
 
 
