@@ -26,6 +26,9 @@ SKEW = timedelta(minutes=15)
 #: The longest life of a presigned URL, in seconds.
 LONGEST = 604800
 
+_NUMBER = re.compile(r"[0-9]{1,7}")
+#: Characters of a credential scope or of the names of the signed headers; botocore's have less than 200.
+_LONGEST_PART = 4096
 _TIME = "%Y%m%dT%H%M%SZ"
 _HEADER = re.compile(
     rf"{ALGORITHM}\s+Credential=(?P<credential>[^\s,]+),\s*SignedHeaders=(?P<signed>[^\s,]+),"
@@ -139,7 +142,7 @@ def _from_query(request: Request, query: dict[str, str]) -> Claim:
     if any(names.count(name) != 1 for name in _QUERY) or query["X-Amz-Algorithm"] != ALGORITHM:
         raise RefusedError(Reason.INCOMPLETE, f"Query-string authentication requires each of {', '.join(_QUERY)} once.")
     expires = query["X-Amz-Expires"]
-    if not expires.isdecimal() or not 0 < int(expires) <= LONGEST:
+    if not _NUMBER.fullmatch(expires) or not 0 < int(expires) <= LONGEST:
         raise RefusedError(Reason.INCOMPLETE, f"X-Amz-Expires must be between 1 and {LONGEST} seconds.")
     claim = _claim(
         request,
@@ -153,6 +156,9 @@ def _from_query(request: Request, query: dict[str, str]) -> Claim:
 
 
 def _claim(request: Request, credential: str, signed: str, *, signature: str, date: str) -> Claim:
+    # What follows compares, encodes and echoes these; Python's own limits are no answer to a client.
+    if not all(text.isascii() and len(text) <= _LONGEST_PART for text in (credential, signed, date)):
+        raise RefusedError(Reason.INCOMPLETE, "Credential, SignedHeaders and X-Amz-Date must be short and ASCII.")
     scope = credential.split("/")
     if len(scope) != 5 or scope[4] != "aws4_request" or not all(scope):  # noqa: PLR2004 - key, day, region, service, end
         raise RefusedError(Reason.INCOMPLETE, "Credential must be KEY/DATE/REGION/SERVICE/aws4_request.")

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import http.client
 from datetime import datetime, timedelta, timezone
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import botocore.auth
 import botocore.awsrequest
@@ -173,6 +173,35 @@ def test_a_presigned_url_is_good_until_it_expires(after, good):
         with pytest.raises(RefusedError) as caught:
             check(asked, UNSIGNED, now=now)
         assert caught.value.reason is Reason.EXPIRED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"X-Amz-Expires": "1" * 5000},
+        {"X-Amz-Expires": "\u0663"},
+        {"X-Amz-Date": "\u0662\u0660260101T000000Z"},
+        {"X-Amz-SignedHeaders": "host;\u2603"},
+        {"X-Amz-SignedHeaders": "host;" + "a;" * 5000},
+        {"X-Amz-Credential": f"\u2603{KEY}/DAY/us-west-2/s3/aws4_request"},
+        {"X-Amz-Credential": f"{KEY}/DAY/\u2603/s3/aws4_request"},
+        {"X-Amz-Credential": f"{KEY}/DAY/us-west-2/{'s' * 5000}/aws4_request"},
+    ],
+)
+def test_a_presigned_url_of_odd_characters_or_lengths_is_incomplete(service, change):
+    request = botocore.awsrequest.AWSRequest("GET", f"http://{HOST}/bucket/key", headers={"Host": HOST})
+    botocore.auth.S3SigV4QueryAuth(CREDENTIALS, "s3", "us-west-2", expires=60).add_auth(request)
+    day = dict(parse_qsl(urlsplit(request.url).query))["X-Amz-Date"][:8]
+    changed = {name: value.replace("DAY", day) for name, value in change.items()}
+    query = urlencode({**dict(parse_qsl(urlsplit(request.url).query)), **changed})
+    with pytest.raises(RefusedError) as caught:
+        check(received(request, url=f"http://{HOST}/bucket/key?{query}"), UNSIGNED)
+    assert caught.value.reason is Reason.INCOMPLETE
+    connection = http.client.HTTPConnection(service.address["url"].removeprefix("http://"), timeout=60)
+    connection.request("GET", f"/bucket/key?{query}")
+    response = connection.getresponse()
+    assert (response.status, b"AuthorizationHeaderMalformed" in response.read()) == (403, True)
+    connection.close()
 
 
 def test_a_body_is_refused_as_soon_as_it_is_too_long():
