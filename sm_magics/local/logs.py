@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .store import Store
@@ -28,7 +29,13 @@ KEPT = 100_000
 LONGEST = 256 * 1024
 #: Characters of lines that are held while they cannot be written; the oldest go first.
 MOST_HELD = 16 << 20
-_TRIM_EVERY = 10_000
+#: Bytes of the database from which the oldest events of all streams go.
+MOST_STORED = 256 << 20
+#: Characters written (and some for each line) after which these limits are looked at again.
+TRIM_EVERY = 8 << 20
+_OVERHEAD = 50
+#: Days that a stream is kept to which nothing is written; looked at when the service starts.
+DAYS = 30
 
 _logger = logging.getLogger(__name__)
 
@@ -82,6 +89,9 @@ class Logs:
         self._since_trim = 0
         self._failing = False
         store.define(_SCHEMA)
+        with suppress(sqlite3.Error):
+            self._drop_old()
+            self._trim()
 
     def writer(self, group: str, stream: str) -> Callable[[str], None]:
         """Make a stream, if it is not there, and return what appends a line to it (from any thread)."""
@@ -113,15 +123,19 @@ class Logs:
             return
         try:
             self._store.run_many("INSERT INTO events (stream, time, message) VALUES (?, ?, ?)", lines)
-            self._trim(len(lines))
         except sqlite3.Error as error:
             if not self._failing:
                 _logger.error("Lines of logs cannot be written: %s", error)  # noqa: TRY400 - SQLite says it all
             self._failing = True
             self._hold(lines)
             self._schedule()
-        else:
-            self._failing = False
+            return
+        self._failing = False
+        self._since_trim += sum(len(text) + _OVERHEAD for _, _, text in lines)
+        if self._since_trim >= TRIM_EVERY:
+            self._since_trim = 0
+            with suppress(sqlite3.Error):
+                self._trim()
 
     def _hold(self, lines: list[tuple[int, int, str]]) -> None:
         room = MOST_HELD
@@ -131,17 +145,29 @@ class Logs:
                 break
             self._waiting.appendleft(line)
 
-    def _trim(self, written: int) -> None:
-        self._since_trim += written
-        if self._since_trim < _TRIM_EVERY:
-            return
-        self._since_trim = 0
+    def _drop_old(self) -> None:
+        """Drop streams of versions long gone. Nobody writes to a stream when the service starts."""
+        oldest = milliseconds() - DAYS * 86_400_000
+        with self._store.transaction():
+            self._store.run(
+                "DELETE FROM streams WHERE max(created, coalesce("
+                "(SELECT time FROM events WHERE stream = streams.id ORDER BY id DESC LIMIT 1), 0)) < ?",
+                oldest,
+            )
+            self._store.run("DELETE FROM events WHERE stream NOT IN (SELECT id FROM streams)")
+
+    def _trim(self) -> None:
         for row in self._store.rows("SELECT id FROM streams"):
             self._store.run(
                 "DELETE FROM events WHERE stream = ?1 AND id <= "
                 "(SELECT id FROM events WHERE stream = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
                 row["id"], KEPT,
             )  # fmt: skip
+        while self._store.size() > MOST_STORED:
+            first, last = self._store.rows("SELECT (SELECT min(id) FROM events), (SELECT max(id) FROM events)")[0]
+            if first is None:
+                break
+            self._store.run("DELETE FROM events WHERE id <= ?", first + (last - first) // 8)
 
     def groups(self) -> list[tuple[str, int, int]]:
         """Return each group's name, time of creation and stored bytes, by name."""

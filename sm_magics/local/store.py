@@ -77,6 +77,14 @@ class Store:
         finally:
             self._depth -= 1
 
+    def size(self) -> int:
+        """Return how many bytes all that is kept takes in the file. What was deleted leaves room in it for the next."""
+        query = (
+            "SELECT (page_count - freelist_count) * page_size "
+            "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        )
+        return int(self.rows(query)[0][0])
+
     def state(self) -> Mapping[str, str]:
         """Return all that was kept with `keep`."""
         return {row["key"]: row["value"] for row in self.rows("SELECT key, value FROM state")}

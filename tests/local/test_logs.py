@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -132,6 +133,10 @@ def store(tmp_path):
     store.close()
 
 
+def path_of(store: Store) -> Path:
+    return Path(store.row("SELECT file FROM pragma_database_list WHERE name = 'main'")[0])
+
+
 def lines_of(logs: Logs, group: str = "group") -> list[str]:
     streams = logs.streams(group)
     return [event.message for event in logs.events(streams)] if streams else []
@@ -178,3 +183,46 @@ def test_of_lines_that_cannot_be_written_only_the_latest_are_held(store, monkeyp
             append(f"line {number:05d}")
             logs.flush()
     assert lines_of(logs) == [f"line {number:05d}" for number in range(20, 30)]
+
+
+def test_all_logs_together_stay_within_their_bound_and_the_oldest_lines_go_first(store, monkeypatch):
+    monkeypatch.setattr(log_store, "MOST_STORED", 1 << 20)
+    monkeypatch.setattr(log_store, "TRIM_EVERY", 1 << 16)
+    logs = Logs(store, lambda: None)
+    appends = [logs.writer("group", f"stream-{number}") for number in range(4)]
+    for number in range(4000):
+        appends[number % 4](f"{number:06d} " + "x" * 1000)
+        if not number % 50:
+            logs.flush()
+    kept = [int(line[:6]) for line in lines_of(logs)]
+    assert kept == list(range(kept[0], 4000)), "the latest, without a gap"
+    assert 300 < len(kept) < 1200
+    assert sum(file.stat().st_size for file in path_of(store).parent.iterdir() if "-" not in file.name) < 2 << 20
+
+
+def test_one_stream_keeps_its_latest_lines(store, monkeypatch):
+    monkeypatch.setattr(log_store, "KEPT", 5)
+    logs = Logs(store, lambda: None)
+    append = logs.writer("group", "stream")
+    for number in range(8):
+        append(str(number))
+    logs.flush()
+    assert lines_of(Logs(store, lambda: None)) == ["3", "4", "5", "6", "7"], "trimmed when the service starts, too"
+
+
+def test_streams_that_got_nothing_for_long_are_gone_at_the_next_start(store, monkeypatch):
+    now = time.time_ns()
+    logs = Logs(store, lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: now - (log_store.DAYS + 1) * 86400 * 10**9)
+        logs.writer("gone", "old")("a line")
+        logs.writer("gone", "silent")
+        still = logs.writer("there", "old but in use")
+        logs.flush()
+    still("another line")
+    logs.writer("there", "new")
+    logs.flush()
+    again = Logs(store, lambda: None)
+    assert [name for name, *_ in again.groups()] == ["there"]
+    assert [stream.name for stream in again.streams("there")] == ["new", "old but in use"]
+    assert store.row("SELECT count(*) FROM events WHERE message = 'a line'")[0] == 0
