@@ -1,8 +1,9 @@
 """The ``model.tar.gz`` that SageMaker reads: written in one pass with deterministic bytes, and read back.
 
-Weights hardly compress and code does, so each megabyte is looked at: what does not compress goes into stored blocks at
-the speed of the disk, the rest is deflated. Both are blocks of one ordinary gzip member. The file is written beside its
-place and moved there when it is complete, so that a full disk or an interrupt leaves the old archive as it was.
+Weights hardly compress and code does, so each megabyte of a large file is looked at: unless it compresses very well, it
+goes into stored blocks at the speed of the disk. The rest is deflated. Both are blocks of one ordinary gzip member. The
+file is written beside its place and moved there when it is complete, so that a full disk or an interrupt leaves the old
+archive as it was.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .replacing import replacing
 
 CHUNK = 1 << 20
 _STORED_MAX = 0xFFFF  # bytes in one stored block, RFC 1951 §3.2.4
-_WORTH_DEFLATING = 0.85  # fp32 weights come to about 0.93
+_WORTH_DEFLATING = 1 / 3  # fp32 weights come to about 0.93, some to 0.75; deflating a gigabyte takes half a minute
 SCRIPT = "code/inference.py"
 _MODEL_SUFFIXES = (".pth", ".pt")  # what the container's default model_fn looks for
 
@@ -93,11 +94,11 @@ def new_archive(
     ArchiveError
         If its layout is not what SageMaker reads.
     """
-    with replacing(target) as file:
+    with replacing(target, f"--archive ANOTHER_DIRECTORY/{target.name}") as file:
         stream = _GzipWriter(file)
         with tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=CHUNK) as tar:  # type: ignore[arg-type]
             for member in members:
-                _add(tar, member, watch)
+                _add(tar, stream, member, watch)
         stream.close()
         file.flush()
         contents = read_contents(Path(file.name))
@@ -109,7 +110,7 @@ def new_archive(
         yield contents
 
 
-def _add(tar: tarfile.TarFile, member: Member, watch: Callable[[str, bytes], None] | None) -> None:
+def _add(tar: tarfile.TarFile, stream: _GzipWriter, member: Member, watch: Callable[[str, bytes], None] | None) -> None:
     try:
         file = member.path.open("rb")
     except OSError as error:
@@ -119,6 +120,7 @@ def _add(tar: tarfile.TarFile, member: Member, watch: Callable[[str, bytes], Non
     with file:
         entry = tarfile.TarInfo(member.name)  # owner, group and time are 0, the mode 0644
         entry.size = os.fstat(file.fileno()).st_size
+        stream.begin(large=entry.size > CHUNK)
         tar.addfile(entry, _Watched(file, member.name, watch) if watch else file)
 
 
@@ -135,18 +137,25 @@ class _Watched:
 
 
 class _GzipWriter:
-    """One gzip member (RFC 1952) whose blocks are stored or deflated, whichever suits each megabyte."""
+    """One gzip member (RFC 1952): small files are deflated, of a large one each megabyte is if that is worth it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._hash = hashlib.sha256()
         self._checksum = self._length = 0
         self._buffer = bytearray()
+        self._large = False
         self._emit(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff")  # no name, no time, no operating system
 
     @property
     def digest(self) -> str:
         return self._hash.hexdigest()
+
+    def begin(self, *, large: bool) -> None:
+        """Say that a file follows, and of which kind it is."""
+        if large != self._large:
+            self._flush()
+            self._large = large
 
     def tell(self) -> int:
         return self._length + len(self._buffer)
@@ -160,17 +169,21 @@ class _GzipWriter:
         return len(data)
 
     def close(self) -> None:
-        self._chunk(bytes(self._buffer))
-        self._buffer.clear()
+        self._flush()
         self._emit(b"\x03\x00")  # an empty block that says it is the last
         self._emit(struct.pack("<II", self._checksum, self._length & 0xFFFFFFFF))
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self._chunk(bytes(self._buffer))
+            self._buffer.clear()
 
     def _chunk(self, chunk: bytes) -> None:
         self._checksum = zlib.crc32(chunk, self._checksum)
         self._length += len(chunk)
-        if _deflates(chunk):
+        if not self._large or _deflates(chunk):
             # A compressor of its own refers to nothing before this chunk; the flush ends it at a whole byte.
-            deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+            deflate = zlib.compressobj(1 if self._large else 6, zlib.DEFLATED, -zlib.MAX_WBITS)
             self._emit(deflate.compress(chunk) + deflate.flush(zlib.Z_SYNC_FLUSH))
         else:
             view = memoryview(chunk)

@@ -46,8 +46,8 @@ def kind_of(model: Any) -> str | None:
     return None
 
 
-def check(model: Any) -> None:
-    """Refuse weights that cannot be saved, naming the first.
+def check(model: Any, variable: str = "model") -> None:
+    """Refuse weights that cannot be saved, naming the first; `variable` is what the hint calls the model.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def check(model: Any) -> None:
         See `weights.check_tensor`.
     """
     for name, tensor in (tensors(model) if isinstance(model, nn.Module) else {}).items():
-        weights.check_tensor(tensor, name)
+        weights.check_tensor(tensor, name, variable)
 
 
 def state_of(model: Any, *, complete: bool) -> Mapping[str, Any]:

@@ -10,21 +10,14 @@ from sm_magics.authoring import CodeFolder, LoadedBy, Script, code_expectations
 from sm_magics.errors import InferenceScriptError, PackagingError, UnsupportedModelError
 
 from .archive import SCRIPT
-from .subject import Subject
+from .subject import Subject, is_module
+from .suggestions import own_model_fn
 
 FORMATS = ("state_dict", "torchscript", "module")
 _POSSIBLE = {"module": FORMATS, "torchscript": ("torchscript", "state_dict"), "state_dict": ("state_dict",)}
 _USUAL = {"module": "state_dict", "torchscript": "torchscript", "state_dict": "state_dict"}
 _WORDS = {"module": "a pickled module", "torchscript": "TorchScript", "state_dict": "a state_dict"}
 _NO_HANDLERS = '"""Handlers that are not defined here are the container\'s own."""\n'
-_OWN_MODEL_FN = """\
-%%sm_inference
-import os, torch
-
-def model_fn(model_dir):
-    model = Net()
-    model.load_state_dict(torch.load(os.path.join(model_dir, "model.pth"), map_location="cpu"))
-    return model.eval()"""
 
 Report: TypeAlias = Callable[[int, int], None]
 Save: TypeAlias = Callable[[IO[bytes], Report], list[str]]
@@ -108,7 +101,7 @@ def fit(
         where = "has no model_fn" if script else "is missing"
         raise InferenceScriptError(
             f"A state_dict holds weights but no code, and {folder.model_dir / SCRIPT} {where}: nothing would load it.",
-            hint=_OWN_MODEL_FN,
+            hint=_loaded_by(subject, notebook),
         )
     fitting = Fit(saved_as, file, saved_as)
     if saved_as == "state_dict":
@@ -120,6 +113,15 @@ def fit(
     elif script is None:
         fitting = replace(fitting, sections={"handlers": _NO_HANDLERS})
     return _with_saving(subject, fitting, sample, complete=saved_as == "state_dict")
+
+
+def _loaded_by(subject: Subject, notebook: Notebook) -> str:
+    """Return what to do with a state_dict: package the model that it is of, if that is here, or write a model_fn."""
+    for name, value in notebook.namespace.items():
+        fits = subject.model is not None and is_module(type(value)) and not name.startswith("_")
+        if fits and list(value.state_dict()) == list(subject.model):
+            return f"%sm_package {name}    # the model itself: its class goes with it"
+    return own_model_fn("Net")
 
 
 def _own_model_fn(script: Script | None) -> LoadedBy | None:

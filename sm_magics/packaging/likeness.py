@@ -38,6 +38,11 @@ class Change:
     name: str
     value: Any
 
+    @property
+    def path(self) -> str:
+        """Where the attribute is in the model: ``blocks.0.scale``."""
+        return f"{self.module}.{self.name}".lstrip(".")
+
 
 def kind(value: object) -> tuple[str, str]:
     """Return what a value's class is called; a class that was defined again by the same code is called the same."""
@@ -192,9 +197,12 @@ def _equal(one: Any, two: Any) -> bool:
     try:
         if isinstance(one, torch.Tensor):
             return torch.equal(one.detach().cpu(), two.detach().cpu())
-        if one != one and two != two:  # noqa: PLR0124 - NaN
-            return True
         equal = one == two
-        return bool(equal.all() if hasattr(equal, "all") else equal)
+        if not hasattr(equal, "all") and not isinstance(one, (float, complex)):
+            return bool(equal)
+        nan = (one != one) & (two != two)  # noqa: PLR0124 - NaN is like NaN
+        if hasattr(equal, "all"):  # arrays
+            return bool(one.dtype == two.dtype and (equal | nan).all())
+        return bool(equal or nan)
     except Exception:  # noqa: BLE001 - whatever a user's own __eq__ raises, the two are not known to be equal
         return False

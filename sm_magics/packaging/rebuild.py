@@ -22,8 +22,8 @@ from sm_magics.errors import InferenceScriptError
 from .constructing import call, construct, expression
 from .likeness import changed_attributes, modules, plain_attributes, same_structure, shared, tensors
 from .literals import Inexpressible, Writer, quoted
+from .suggestions import own_model_fn
 
-_OWN_MODEL_FN = "%%sm_inference\ndef model_fn(model_dir): ...  # builds the model and loads model.pth"
 _BARE = '''\
 def _bare(cls, **attributes):
     """Return a module of the class that has these attributes, without running its constructor."""
@@ -110,8 +110,10 @@ class _Draft:
             self._lines.append(_PERSIST)
         self._lines += self._attributes(self._run())
         built = self._run()
-        if not same_structure(model, built, exactly=True) or changed_attributes(model, built, trusting=True):
-            raise self._failure("")
+        if not same_structure(model, built, exactly=True):
+            raise self._failure(": what its class makes has other parts, shapes or shared weights than it has here")
+        if changes := changed_attributes(model, built, trusting=True):
+            raise self._failure(f": its attribute {changes[0].path!r} never comes out equal to what it is here")
 
     def finished(self) -> Rebuild:
         """Return the code with those imports that it uses."""
@@ -141,11 +143,14 @@ class _Draft:
         except Exception as error:
             raise self._failure(f" ({error})") from error
 
+    def _refusal(self, message: str) -> InferenceScriptError:
+        return InferenceScriptError(message, hint=own_model_fn(type(self._model).__name__))
+
     def _failure(self, reason: str) -> InferenceScriptError:
         hooked = [type(module).__name__ for module in self._model.modules() if module._forward_hooks]  # noqa: SLF001
         hooked += [type(module).__name__ for module in self._model.modules() if module._forward_pre_hooks]  # noqa: SLF001
         because = f": a hook is registered on its {hooked[0]}" if hooked else reason
-        return _refusal(f"No code was found that builds this {type(self._model).__name__} again{because}.")
+        return self._refusal(f"No code was found that builds this {type(self._model).__name__} again{because}.")
 
     def _place(self, place: str, put: str, module: nn.Module) -> None:
         """Write what makes a module like this one; `put` is the statement that puts the expression at its place."""
@@ -188,7 +193,9 @@ class _Draft:
         try:
             return self._writer.reference(cls)
         except Inexpressible as reason:
-            raise _refusal(f"The class {cls.__qualname__} {reason}, so it cannot be built again from code.") from reason
+            raise self._refusal(
+                f"The class {cls.__qualname__} {reason}, so it cannot be built again from code."
+            ) from reason
 
     def _dtypes(self, path: str, built: nn.Module) -> list[str]:
         """Return lines that give the floating-point tensors below a path the type that they have in the notebook."""
@@ -246,7 +253,7 @@ class _Draft:
             try:
                 lines.append(f"{self._places[change.module]}.{change.name} = {self._writer.value(change.value)}")
             except Inexpressible as reason:
-                raise _refusal(
+                raise self._refusal(
                     f"The attribute {change.name!r} of {owner} {reason}, so it cannot be built again from code."
                 ) from reason
         return lines
@@ -295,7 +302,3 @@ def _bound_by(statement: str) -> str:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _refusal(message: str) -> InferenceScriptError:
-    return InferenceScriptError(message, hint=_OWN_MODEL_FN)

@@ -25,10 +25,17 @@ _LONG_AGO = 86_400.0  # seconds; no model takes a day to write
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
+def replacing(target: Path, elsewhere: str = "--model-dir ANOTHER_DIRECTORY") -> Iterator[BinaryIO]:
     """Open a file beside the target, to be moved there when the block ends well and removed when it does not.
 
     A symbolic link stays one; what it points to is replaced.
+
+    Parameters
+    ----------
+    target
+        The file.
+    elsewhere
+        The option that puts it in another place, for the hint.
 
     Raises
     ------
@@ -52,13 +59,11 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise PackagingError(
                 f"There is no space left for {target}; what was there before is unchanged.",
-                hint=f"!df -h {target.parent}   # then make room, or: --archive ON_ANOTHER_DISK/model.tar.gz",
+                hint=f"!df -h {target.parent}   # then make room, or use another disk: {elsewhere}",
             ) from error
         if error.filename is not None and str(error.filename) not in {str(partial), str(place)}:
             raise
-        raise PackagingError(
-            f"{target} cannot be written: {error.strerror or error}.", hint="--model-dir A_DIRECTORY_OF_YOURS"
-        ) from error
+        raise PackagingError(f"{target} cannot be written: {error.strerror or error}.", hint=elsewhere) from error
 
 
 def _opened(partial: Path, place: Path) -> BinaryIO:

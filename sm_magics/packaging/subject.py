@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,8 +64,8 @@ def identify(model: Any, namespace: Mapping[str, Any]) -> Subject:
         kind = kind_of(inner)
     if kind is None:
         raise _refusal(model, namespace)
-    check(inner)
     names = [name for name, value in namespace.items() if value is model and not name.startswith("_")]
+    check(inner, names[0] if names else "model")
     return Subject(kind, inner, None, names[0] if names else type(inner).__name__)
 
 
@@ -73,13 +74,17 @@ def _refusal(value: Any, namespace: Mapping[str, Any]) -> UnsupportedModelError:
     what = f"a {cls.__qualname__}" if cls.__module__ == "builtins" else f"a {cls.__module__}.{cls.__qualname__}"
     if isinstance(value, type):
         what = f"the class {value.__qualname__}, not an instance of it"
+    made = [name for name, item in namespace.items() if isinstance(value, type) and type(item) is value]
+    if isinstance(value, type) and is_module(value) and not made:
+        arguments = "" if _needs_no_arguments(value) else "..."
+        return UnsupportedModelError(
+            f"This is {what}, and there is none here.",
+            hint=f"model = {value.__name__}({arguments})    # then: %sm_package model",
+        )
     models = [
         f"{name} ({type(item).__name__})"
         for name, item in namespace.items()
-        if not name.startswith("_")
-        and any(
-            base.__module__ == "torch.nn.modules.module" and base.__name__ == "Module" for base in type(item).__mro__
-        )
+        if not name.startswith("_") and is_module(type(item)) and (not made or name in made)
     ]
     if models:
         return UnsupportedModelError(
@@ -90,3 +95,16 @@ def _refusal(value: Any, namespace: Mapping[str, Any]) -> UnsupportedModelError:
         f"This is {what}, which is no PyTorch model, and there is none here.",
         hint="model = Net()   # a torch.nn.Module, a ScriptModule, a state_dict, or the path of a saved one",
     )
+
+
+def is_module(cls: type) -> bool:
+    """Return whether a class is a kind of ``nn.Module``, without importing torch for the question."""
+    return any(base.__module__ == "torch.nn.modules.module" and base.__name__ == "Module" for base in cls.__mro__)
+
+
+def _needs_no_arguments(cls: type) -> bool:
+    try:
+        inspect.signature(cls).bind()
+    except (TypeError, ValueError):
+        return False
+    return True

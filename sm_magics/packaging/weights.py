@@ -161,8 +161,10 @@ def _canonical(value: Any, name: str) -> Any:
     )
 
 
-def check_tensor(tensor: torch.Tensor, name: str) -> None:
+def check_tensor(tensor: torch.Tensor, name: str, variable: str = "model") -> None:
     """Refuse a tensor that has no bytes to write, or whose class the container's torch may not know.
+
+    `variable` is what the hint calls the model.
 
     Raises
     ------
@@ -171,17 +173,18 @@ def check_tensor(tensor: torch.Tensor, name: str) -> None:
     """
     if torch.nn.parameter.is_lazy(tensor):
         raise UnsupportedModelError(
-            f"{name!r} has no shape yet: the model is lazy and has not been called.", hint="model(sample)"
+            f"{name!r} has no shape yet: the model is lazy and has not been called.",
+            hint=f"{variable}(x)    # with an input of its kind",
         )
     if tensor.device.type == "meta":
         raise UnsupportedModelError(
             f"{name!r} is on the meta device: it has a shape but no values to save.",
-            hint='model.to_empty(device="cpu"); model.load_state_dict(state)',
+            hint=f'{variable}.to_empty(device="cpu")    # then give it its weights: {variable}.load_state_dict(...)',
         )
     if tensor.is_quantized:
         raise UnsupportedModelError(
             f"{name!r} is quantised ({tensor.dtype}), which does not survive a change of torch version.",
-            hint="%sm_package model --save-as torchscript",
+            hint=f"%sm_package {variable} --save-as torchscript",
         )
     if tensor.layout is not torch.strided:
         raise UnsupportedModelError(f"{name!r} is sparse ({tensor.layout}).", hint="tensor.to_dense()")
@@ -189,5 +192,5 @@ def check_tensor(tensor: torch.Tensor, name: str) -> None:
         kind = type(tensor)
         raise UnsupportedModelError(
             f"{name!r} is a {kind.__module__}.{kind.__qualname__}, not a plain tensor.",
-            hint="%sm_package model --save-as torchscript",
+            hint=f"%sm_package {variable} --save-as torchscript",
         )

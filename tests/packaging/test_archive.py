@@ -83,6 +83,16 @@ def test_weights_are_stored_and_code_is_deflated(tmp_path):
     assert (tmp_path / "code.tar.gz").stat().st_size < 0.05 * len(code)
 
 
+def test_weights_that_would_compress_a_little_are_stored_and_those_that_vanish_are_deflated(tmp_path):
+    generator = random.Random(1)
+    a_quarter_less = bytes(byte for _ in range(1_000_000) for byte in (*generator.randbytes(3), 63))
+    write(tmp_path / "weights.tar.gz", {"model.pth": a_quarter_less})
+    write(tmp_path / "zeros.tar.gz", {"model.pth": bytes(4_000_000)})
+
+    assert (tmp_path / "weights.tar.gz").stat().st_size > len(a_quarter_less)
+    assert (tmp_path / "zeros.tar.gz").stat().st_size < 100_000
+
+
 def test_times_owners_and_modes_of_the_files_do_not_matter(tmp_path):
     first = write(tmp_path / "a.tar.gz", {"model.pth": b"w", "code/inference.py": b"c"})
     for path in (tmp_path / "files").iterdir():

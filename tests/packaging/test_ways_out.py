@@ -1,0 +1,102 @@
+"""What a refusal says to do can be done: it names the variables and classes that there are."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sm_magics.authoring import CodeFolder
+from sm_magics.errors import InferenceScriptError, PackagingError, UnsupportedModelError
+from sm_magics.packaging import package
+
+
+def test_a_module_with_a_small_array_is_built_again(notebook, fresh_process):
+    notebook.run("import numpy as np")
+    notebook.run(
+        "class V(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.t = torch.arange(4.)\n        self.c = np.array([1.0, np.nan])\n"
+        "        self.l = nn.Linear(4, 4)\n"
+        "    def forward(self, x): return self.l(x) + self.t + self.c[0]\n"
+        "net = V()\nx = torch.ones(2, 4)\ny = net(x)"
+    )
+    result = notebook.package(notebook["net"])
+    assert fresh_process.predict(result.path, notebook["x"]).allclose(notebook["y"])
+
+
+def test_what_keeps_a_module_from_being_built_again_is_named(notebook):
+    notebook.run(
+        "class Odd:\n    def __eq__(self, other): return False\n    __hash__ = None\n"
+        "class V(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 2)\n        self.odd = Odd()\n"
+        "net = nn.Sequential(V())"
+    )
+    with pytest.raises(InferenceScriptError, match=r"odd") as caught:
+        notebook.package(notebook["net"])
+    assert "model = Sequential()" in caught.value.hint
+
+
+def test_the_suggested_model_fn_is_not_taken_for_finished(notebook):
+    notebook.run(
+        "import threading\nclass V(nn.Linear):\n    def __init__(self, lock):\n        super().__init__(2, 2)\n"
+        "        self.lock = lock\nnet = V(threading.Lock())"
+    )
+    with pytest.raises(InferenceScriptError, match=r"'lock'") as caught:
+        notebook.package(notebook["net"])
+    magic, _, cell = caught.value.hint.partition("\n")
+    assert magic == "%%sm_inference"
+    CodeFolder(notebook.directory).write_section(cell)
+    with pytest.raises(InferenceScriptError, match="V is not defined"):
+        notebook.package(notebook["net"])
+
+
+def test_a_state_dict_of_a_model_that_is_here_suggests_the_model(notebook):
+    notebook.run("class Net(nn.Linear):\n    pass\nmine = Net(2, 2)\nweights = mine.state_dict()")
+    with pytest.raises(InferenceScriptError, match="weights but no code") as caught:
+        notebook.package(notebook["weights"])
+    assert caught.value.hint.startswith("%sm_package mine ")
+
+
+def test_a_class_suggests_its_instance_or_how_to_make_one(notebook):
+    notebook.run("class A(nn.Linear):\n    pass\nclass B(nn.Module):\n    pass\na = A(2, 2)\nother = nn.ReLU()")
+    with pytest.raises(UnsupportedModelError, match="class A, not an instance") as caught:
+        notebook.package(notebook["A"])
+    assert caught.value.hint == "%sm_package a"
+    with pytest.raises(UnsupportedModelError, match="class B, not an instance") as caught:
+        notebook.package(notebook["B"])
+    assert caught.value.hint == "model = B()    # then: %sm_package model"
+
+
+def test_hints_call_the_model_by_its_name(tmp_path):
+    mt = nn.Linear(2, 2, device="meta")
+    with pytest.raises(UnsupportedModelError, match="meta device") as caught:
+        package(mt, model_dir=tmp_path, namespace={"mt": mt})
+    assert caught.value.hint.startswith('mt.to_empty(device="cpu") ')
+
+
+@pytest.mark.parametrize(("where", "option"), [("weights", "--model-dir"), ("archive", "--archive")])
+def test_a_full_disk_names_the_option_for_the_file_that_found_no_room(tmp_path, monkeypatch, where, option):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"sm_magics.packaging.{where}.{'save' if where == 'weights' else '_GzipWriter.write'}", full)
+    with pytest.raises(PackagingError, match="no space left") as caught:
+        package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
+    assert f"{option} ANOTHER_DIRECTORY" in caught.value.hint
+
+
+def test_an_archive_that_cannot_be_written_names_its_option(tmp_path):
+    if not Path("/proc").is_dir():
+        pytest.skip("no directory here that nobody can write to")
+    with pytest.raises(PackagingError) as caught:
+        package(nn.Linear(1, 1), model_dir=tmp_path, namespace={}, archive="/proc/x.tar.gz")
+    assert caught.value.hint.startswith("--archive")
+
+
+def test_an_empty_namespace_does_not_matter(tmp_path):
+    with pytest.raises(InferenceScriptError) as caught:
+        package({"w": torch.ones(1)}, model_dir=tmp_path, namespace={})
+    assert "model = Net()" in caught.value.hint
