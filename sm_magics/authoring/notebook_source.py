@@ -10,11 +10,12 @@ What is taken, and from where:
   itself if it is small and plain.
 - Modules of the user's own that the slice imports are named, so that they can be put beside it.
 
-- What was put on a class after its definition by assignment (``Net.forward = forward``).
+- What was put on a class after its definition: by assignment (``Net.forward = forward``), or, for functions of the
+  notebook, in whatever way.
 
-Not yet: ``setattr``, arrays and tensors as files, names that a loop, ``with`` or ``exec`` binds, values that only a
-slow or outward call could make again. Where the source refers to such a name, it is in ``missing``; what ``setattr``
-did is not noticed.
+Not yet: arrays and tensors as files, names that a loop, ``with`` or ``exec`` binds, values that only a
+slow or outward call could make again. Where the source refers to such a name, it is in ``missing``, and so is a method
+that was put on a class and has no name of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .attached import put_on
 from .cells import Statement, history, latest, statements
 from .checks import dotted
 from .editing import without
@@ -58,7 +60,7 @@ class Slice:
     names
         What the source defines, the class among it, in the source's order; imports are not.
     missing
-        Names that it refers to and that could not be sliced.
+        Names that it refers to and that could not be sliced, and methods (``Net.forward``) that were put on a class.
     modules
         Modules of the user's own, neither installed nor the standard library's, that the source imports, and the
         file of each: they have to go beside it.
@@ -84,7 +86,7 @@ def slice_of(obj: type, *, cells: Sequence[str], namespace: Mapping[str, object]
         The notebook's variables as they are now.
     """
     if obj.__module__ not in {"__main__", "builtins"} and not _is_here(obj, namespace):
-        return _slice_of_module(obj)
+        return _slice_of_module(obj, str(namespace.get("__name__", "__main__")))
     return _Slicer(cells, namespace).slice(obj)
 
 
@@ -93,16 +95,18 @@ def _is_here(obj: type, namespace: Mapping[str, object]) -> bool:
     return obj.__module__ not in sys.modules or obj.__module__ == namespace.get("__name__")
 
 
-def _slice_of_module(obj: type) -> Slice:
+def _slice_of_module(obj: type, notebook: str) -> Slice:
     module = sys.modules[obj.__module__]
     path = own_file(obj.__module__)
     name = obj.__qualname__.partition(".")[0]
+    attached = put_on(obj, None, notebook) if isinstance(obj, type) else ()
+    missing = tuple(f"{obj.__qualname__}.{attribute}" for attribute, _ in attached)
     if path is None:
-        return Slice(f"from {obj.__module__} import {name}\n", (), ())
+        return Slice(f"from {obj.__module__} import {name}\n", (), missing)
     source = inspect.getsource(module)
     found = statements(source, 0)
     names = tuple(dict.fromkeys(name for statement in found for name in statement.binding.defined))
-    return Slice(source, names, (), dict(_own_modules(found)))
+    return Slice(source, names, missing, dict(_own_modules(found)))
 
 
 class _Slicer:
@@ -113,6 +117,7 @@ class _Slicer:
         self._cells: dict[str, list[Statement]] = {}
         self._taken: dict[str, Statement] = {}
         self._missing: dict[str, None] = {}
+        self._sliced: tuple[str, object] = ("", None)
         # IPython keeps a cell's future features for all cells after it.
         self._features = frozenset(feature for statement in self._history for feature in statement.features)
 
@@ -125,6 +130,7 @@ class _Slicer:
         if first is None:
             return Slice("", (), (name,))
         self._take(name, first)
+        self._sliced = name, obj
         todo = [name]
         while todo:
             taken = self._taken[todo.pop()]
@@ -132,8 +138,35 @@ class _Slicer:
             for read in sorted(taken.reads.now | taken.reads.later):
                 if read not in self._taken and read not in self._missing:
                     todo += self._resolve(read, optional=read in optional)
-            todo = todo or self._attached()
+            todo = todo or self._functions_put_on() or self._attached()
+        for key, _ in self._put_on():
+            self._missing.setdefault(key)
         return self._assembled()
+
+    def _put_on(self) -> Iterator[tuple[str, types.FunctionType]]:
+        """Yield what the notebook put on the classes that are taken, ``"Net.forward"``, unless that is taken."""
+        notebook = str(self._namespace.get("__name__", "__main__"))
+        for name, statement in list(self._taken.items()):
+            cls = self._sliced[1] if name == self._sliced[0] else self._namespace.get(name)
+            if not isinstance(cls, type):
+                continue
+            found = (one for one in ast.walk(statement.node) if isinstance(one, ast.ClassDef) and one.name == name)
+            definition = next(found, None)
+            if definition is None and _is_here(cls, self._namespace):
+                continue  # another name for a class that is taken by its own
+            for attribute, function in put_on(cls, definition, notebook):
+                if f"{name}.{attribute}" not in self._taken:
+                    yield f"{name}.{attribute}", function
+
+    def _functions_put_on(self) -> list[str]:
+        """Take the functions that have a name of their own, and return their keys."""
+        new = []
+        for key, function in self._put_on():
+            if self._namespace.get(function.__name__) is function:
+                made = statements(f"{key} = {function.__name__}\n", len(self._history))
+                self._taken[key] = made[0]
+                new.append(key)
+        return new
 
     def _attached(self) -> list[str]:
         """Take what was put on a class after its definition, ``Net.forward = …``, and return its keys."""

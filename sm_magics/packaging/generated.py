@@ -133,6 +133,13 @@ def model_code(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, A
             f"The source of {lost[0] if lost else type(model).__name__} is not to be found in the notebook's cells.",
             hint=f"%%sm_code nets.py\nclass {type(model).__name__}(nn.Module): ...  # then: from nets import it",
         )
+    attached = [name for name in found.missing if "." in name]
+    if attached:
+        owner, _, method = attached[0].rpartition(".")
+        raise InferenceScriptError(
+            f"{attached[0]} was put on the class after its definition, in a way that does not travel with its source.",
+            hint=f"def {method}(self, …): …   # inside class {owner}, or a function, then: {owner}.{method} = {method}",
+        )
     names = tuple(name for name in found.names if name not in {"build_model", "_bare"})
     header = '"""The model as the notebook defines it, and how it is built again without its weights."""\n'
     source = f"{header}\n{found.source}"

@@ -108,6 +108,80 @@ def test_what_cannot_be_sliced_is_named(notebook):
     notebook.run("handle.close()\n")
 
 
+ATTACHED = {
+    "setattr": "setattr(Net, 'forward', forward)",
+    "in a loop": "for attach in (Net,):\n    attach.forward = forward",
+    "in a function": "def attach(cls, one):\n    cls.forward = one\nattach(Net, forward)",
+    "under another name": "Other = Net\nOther.forward = forward",
+    "after an assignment": "Net.forward = lambda self: 'wrong'\nsetattr(Net, 'forward', forward)",
+}
+
+
+@pytest.mark.parametrize("how", ATTACHED.values(), ids=ATTACHED.keys())
+@pytest.mark.parametrize("body", ["def forward(self): return 'wrong'", "pass", "def __other(self): return 1"])
+def test_a_function_put_on_a_class_later_goes_with_it(notebook, how, body):
+    notebook.run(f"class Net:\n    {body}\n", "K = 3\ndef forward(self): return K\n", how)
+    sliced = notebook.slice("Net")
+    assert sliced.missing == ()
+    assert executed(sliced)["Net"]().forward() == 3
+
+
+@pytest.mark.parametrize("how", ["setattr(Net, 'forward', lambda self: 3)", "@add_to(Net)\ndef forward(self): ..."])
+@pytest.mark.parametrize("body", ["def forward(self): return 'wrong'", "pass"])
+def test_what_was_put_on_a_class_and_cannot_be_sliced_is_missing(notebook, how, body):
+    notebook.run("def add_to(cls):\n    return lambda function: setattr(cls, function.__name__, function)\n")
+    notebook.run(f"class Net:\n    {body}\n", how)
+    assert notebook.slice("Net").missing == ("Net.forward",)
+
+
+def test_a_function_put_on_a_class_of_a_module_goes_with_it(notebook, tmp_path, monkeypatch):
+    (tmp_path / "nets_of_mine.py").write_text("class Base:\n    def forward(self): return 'wrong'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    notebook.run("from nets_of_mine import Base\nclass Net(Base): pass\n")
+    notebook.run("def forward(self): return 3\nBase.forward = forward\n")
+    try:
+        sliced = notebook.slice("Net")
+        assert sliced.missing == ()
+        sys.modules.pop("nets_of_mine")
+        assert executed(sliced)["Net"]().forward() == 3
+    finally:
+        sys.modules.pop("nets_of_mine", None)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import dataclasses\n@dataclasses.dataclass(order=True)\nclass Net:\n    k: int = 1\n",
+        (
+            "def deco(f):\n    def inner(*a): return f(*a)\n    return inner\n"
+            "class Net:\n    @deco\n    def forward(self): return 1\n    @staticmethod\n    @deco\n    def s(): ...\n"
+        ),
+        (
+            "import functools\nclass Net:\n    @property\n    def a(self): return 1\n    @functools.cached_property\n"
+            "    def b(self): return 1\n    @functools.lru_cache\n    def c(self): return 1\n    d = lambda self: 1\n"
+            "    e = c\n    if True:\n        def f(self): return 1\n    @a.setter\n    def a(self, x): pass\n"
+        ),
+        (
+            "def named(cls):\n    def name(self): return 'x'\n    cls.name = name\n    return cls\n"
+            "@named\nclass Net:\n    def __private(self): return 1\n"
+        ),
+        "class Base:\n    def __init_subclass__(cls):\n        cls.more = lambda self: 1\nclass Net(Base): pass\n",
+        "import enum\nclass Net(enum.Enum):\n    A = 1\n",
+        (
+            "from typing import NamedTuple, Protocol, Generic, TypeVar\nT = TypeVar('T')\n"
+            "class Point(NamedTuple):\n    x: int\n    def area(self): return 1\n"
+            "class Net(Generic[T]):\n    def forward(self): return Point(1)\n"
+        ),
+        "class Net:\n    def forward(self): ...\nAlias = Net\nclass Net(Alias):\n    def forward(self): ...\n",
+    ],
+)
+def test_what_a_class_defines_itself_is_not_taken_for_something_put_on_it(notebook, cell):
+    notebook.run(cell)
+    sliced = notebook.slice("Net")
+    assert sliced.missing == ()
+    assert "\nNet." not in sliced.source
+
+
 def test_a_class_made_inside_a_function_is_missing_itself(notebook):
     notebook.run("def make():\n    class Net: pass\n    return Net\nNet = make()\n")
     assert notebook.slice("Net") == Slice("", (), ("make.<locals>.Net",))

@@ -160,7 +160,7 @@ def test_a_class_without_source_is_named(notebook):
     [
         "def forward(self, x): return x + loader.size",
         "def forward(self, x): return self.features(x)\n    def features(self, x): return x + loader.size",
-        "def forward(self, x): return self.a(x)\n    def a(self, x): return self.b(x)\n    def b(self, x): return [loader]",
+        "def forward(self, x): return self.a(x)\n    def a(self, x): return self.b()\n    def b(self): return loader",
         "def forward(self, x):\n        def inner(): return loader\n        return inner()",
         "def forward(self, x): return x * self.scale\n    @property\n    def scale(self): return loader.size",
         "def forward(self, x): return self[0]\n    def __getitem__(self, i): return loader.size",
@@ -173,6 +173,13 @@ def test_what_the_endpoint_would_miss_is_named_with_a_way_out(notebook, body):
     with pytest.raises(InferenceScriptError, match="loader is not defined") as caught:
         notebook.package(notebook["model"])
     assert "__init__" in caught.value.hint
+
+
+def test_a_method_that_was_put_on_the_class_and_cannot_be_taken_along(notebook):
+    notebook.run("class Net(nn.Linear): pass\nsetattr(Net, 'forward', lambda self, x: x)\nmodel = Net(2, 2)")
+    with pytest.raises(InferenceScriptError, match=r"Net\.forward") as caught:
+        notebook.package(notebook["model"])
+    assert "Net.forward = forward" in caught.value.hint
 
 
 def test_a_method_that_only_the_script_calls_counts_too(notebook):
