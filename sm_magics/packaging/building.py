@@ -241,7 +241,7 @@ def _is_never_called(folder: CodeFolder, finding: Finding) -> bool:
 
 
 def _other_sources(folder: CodeFolder) -> Iterator[str]:
-    """Yield the texts of the Python files in ``code/`` but ``sm_model.py``; what is no text has a finding of its own."""
+    """Yield the texts of the Python files in ``code/`` but ``sm_model.py``; what is no text is found elsewhere."""
     for member in code_members(folder.path):
         if member.path.suffix == ".py" and member.name != _MODEL_MODULE:
             with suppress(SyntaxError, ValueError), tokenize.open(member.path) as file:
