@@ -1,8 +1,8 @@
 """``python -m sm_magics.serving MODEL_DIR``: the container's model server for one extracted model directory.
 
 Exit status: 0 after SIGTERM or Ctrl-C, with all requests answered; 3 if the model cannot be loaded, with the
-traceback on standard error; 2 for a wrong command line; 1 for anything else. Standard output is the log, as in the
-container.
+traceback on standard error; 4 if ``code/requirements.txt`` asks for what is not there; 2 for a wrong command line; 1
+for anything else. Standard output is the log, as in the container.
 """
 
 from __future__ import annotations
@@ -22,14 +22,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
+from sm_magics.errors import ConfigurationError
+
+from .environment import install
 from .front import Front
+from .layout import requirements_file
 from .messages import ModelLoadFailed
 from .parent import ParentFailed, WarmParent
 from .pool import WorkerPool
+from .requirements import RequirementsFailed, check
 from .routes import ModelServer
 from .settings import Settings
 
-_LOAD_FAILED = 3
+_LOAD_FAILED, _REQUIREMENTS_FAILED = 3, 4
 _PASSED_ON = ("SAGEMAKER_", "TS_", "OMP_", "MKL_", "TORCH_")
 
 
@@ -40,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     environ.update(options.env)
     try:
         settings = Settings.from_environ(environ)
+        options.python = _python(options)
         with contextlib.ExitStack() as resources:
             listener = resources.enter_context(_bound(options))
             directory = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="sm-magics-")))
@@ -47,9 +53,24 @@ def main(arguments: list[str] | None = None) -> int:
     except ModelLoadFailed as error:
         _say(sys.stderr, error.traceback.rstrip())
         return _LOAD_FAILED
-    except (OSError, ValueError, ParentFailed) as error:
+    except RequirementsFailed as error:
+        _say(sys.stderr, str(error))
+        return _REQUIREMENTS_FAILED
+    except (OSError, ValueError, ParentFailed, ConfigurationError) as error:
         _say(sys.stderr, str(error))
         return 1
+
+
+def _python(options: argparse.Namespace) -> str:
+    """Return the interpreter for the workers, which meets the requirements as far as they are to be met."""
+    python: str = options.python
+    file = requirements_file(options.model_dir.absolute())
+    if file is None or options.requirements == "ignore":
+        return python
+    if options.requirements == "install":
+        return install(file, python, _log)
+    check(file, python)
+    return python
 
 
 async def _serve(
@@ -183,6 +204,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a variable of the container's environment; those named SAGEMAKER_… are taken over anyway",
     )
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs the workers")
+    parser.add_argument(
+        "--requirements",
+        choices=["check", "install", "ignore"],
+        default="check",
+        help="what to do about code/requirements.txt: compare it with what is installed (the default), install what "
+        "is missing into an environment of its own, or nothing",
+    )
     parser.add_argument(
         "--drain", type=float, default=30.0, metavar="SECONDS", help="time for requests in flight after SIGTERM"
     )

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from .context import provide_torchserve
+from .layout import model_directory
 from .messages import LENGTHS_SIZE, Assignment, frame, lengths
 from .model import Model
 from .settings import cores, inherited
@@ -58,12 +59,6 @@ def run(assignment: Assignment, connection: socket.socket, log: int) -> NoReturn
         traceback.print_exc()
     finally:
         os._exit(status & 0xFF)
-
-
-def model_directory(path: Path) -> Path:
-    """Return the directory that is the model's: a single folder in an archive *is* the model directory."""
-    entries = list(path.iterdir())
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else path
 
 
 def _take_over(log: int) -> None:
