@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS objects (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS objects_digest ON objects (digest);
 CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, headers TEXT NOT NULL
+    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, headers TEXT NOT NULL, begun REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (
     upload TEXT, number INTEGER, digest TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS parts (
 CREATE INDEX IF NOT EXISTS parts_digest ON parts (digest);
 """
 
+#: Days after which an upload that was neither completed nor aborted is dropped when the service starts.
+DAYS = 7
 #: Sorts behind every character.
 LAST = "\U0010ffff"
 
@@ -79,6 +81,11 @@ class Objects:
         self._store = store
         self.blobs = blobs
         store.define(_SCHEMA)
+        if "begun" not in {row["name"] for row in store.rows("PRAGMA table_info(uploads)")}:
+            store.define("ALTER TABLE uploads ADD COLUMN begun REAL NOT NULL DEFAULT 0")
+        with store.transaction():
+            store.run("DELETE FROM uploads WHERE begun < ?", time.time() - DAYS * 86400)
+            store.run("DELETE FROM parts WHERE upload NOT IN (SELECT id FROM uploads)")
         blobs.sweep({row[0] for row in store.rows("SELECT digest FROM objects UNION SELECT digest FROM parts")})
 
     def create_bucket(self, name: str) -> bool:
@@ -159,7 +166,9 @@ class Objects:
     def begin(self, bucket: str, key: str, headers: Mapping[str, str]) -> str:
         """Begin an upload in parts; return its id."""
         upload = secrets.token_hex(32)
-        self._store.run("INSERT INTO uploads VALUES (?, ?, ?, ?)", upload, bucket, key, json.dumps(dict(headers)))
+        self._store.run(
+            "INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", upload, bucket, key, json.dumps(dict(headers)), time.time()
+        )
         return upload
 
     def upload_headers(self, upload: str, bucket: str, key: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ _PARAMETERS = {
     "partNumber", "x-id",
 }  # fmt: skip
 _SMALLEST_PART = 5 << 20
+_PART_NUMBER = re.compile(r"[0-9]{1,5}")
 
 
 _Operation: TypeAlias = Callable[[Call], "Awaitable[Response] | Response"]
@@ -121,6 +122,8 @@ class S3:
         query = call.query
         try:
             limit = min(int(query.get("max-keys", "1000")), 1000)
+            if limit < 0:
+                raise ApiError("InvalidArgument", "max-keys must not be negative.")
             token = query.get("continuation-token", "")
             marker = base64.urlsafe_b64decode(token).decode() if token else query.get("start-after", "")
         except ValueError:
@@ -162,7 +165,7 @@ class S3:
     ) -> tuple[list[Object | str], str, bool]:
         """Return up to `limit` objects and common prefixes, where the page ends, and whether more follow."""
         entries: list[Object | str] = []
-        while True:
+        while limit:
             found = self._objects.after(bucket, prefix, marker, limit - len(entries) + 1)
             for entry in found:
                 if len(entries) == limit:
@@ -178,6 +181,7 @@ class S3:
                 marker = entry.key
             else:
                 return entries, marker, False
+        return entries, marker, False  # none were asked for: S3 says that this is all
 
     # Objects
 
@@ -248,7 +252,7 @@ class S3:
             raise _not_implemented("UploadPartCopy")
         upload, number = call.query["uploadId"], call.query.get("partNumber", "")
         self._objects.upload_headers(upload, call.bucket, call.key)
-        if not number.isdecimal() or not 1 <= int(number) <= 10_000:  # noqa: PLR2004 - S3's own limit
+        if not _PART_NUMBER.fullmatch(number) or not 1 <= int(number) <= 10_000:  # noqa: PLR2004 - S3's own limit
             raise ApiError("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
         draft, blob = await received(call, self._objects.blobs)
         try:
@@ -270,15 +274,14 @@ class S3:
                 "specified in order by part number.",
             )
         if not wanted or any(number not in there or there[number].etag != etag for number, etag in wanted):
-            raise ApiError(
-                "InvalidPart",
-                "One or more of the specified parts could not be found. The part may not "
-                "have been uploaded, or the specified entity tag may not match the part's entity tag.",
-            )
+            raise _invalid_part()
         parts = [there[number] for number, _ in wanted]
         if any(part.size < _SMALLEST_PART for part in parts[:-1]):
             raise ApiError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
-        draft, blob = await self._objects.blobs.copy([part.path for part in parts])
+        try:
+            draft, blob = await self._objects.blobs.copy([part.path for part in parts])
+        except FileNotFoundError as error:  # sent again, or the upload was aborted, meanwhile
+            raise _invalid_part() from error
         try:
             # Two may complete the same upload at once.
             self._objects.upload_headers(upload, call.bucket, call.key)
@@ -340,6 +343,14 @@ def _iso(seconds: float) -> str:
 def _not_implemented(what: str) -> ApiError:
     # S3 itself answers 501. Clients other than botocore retry every 5xx.
     return ApiError("NotImplemented", f"S3 on this machine does not implement what you asked for: {what}.")
+
+
+def _invalid_part() -> ApiError:
+    return ApiError(
+        "InvalidPart",
+        "One or more of the specified parts could not be found. The part may not "
+        "have been uploaded, or the specified entity tag may not match the part's entity tag.",
+    )
 
 
 def _precondition_failed() -> ApiError:

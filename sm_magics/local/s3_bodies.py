@@ -23,7 +23,7 @@ FILE = "x-sm-magics-file"
 FILE_DIGEST = "x-sm-magics-sha256"
 
 _SMALL = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,999})-([0-9]{0,999})")
 #: Request headers that come back with the object.
 _KEPT = re.compile(
     r"content-type|content-disposition|content-encoding|content-language|cache-control|expires|x-amz-meta-.+"

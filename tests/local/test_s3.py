@@ -9,6 +9,7 @@ import io
 import os
 import re
 import resource
+import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +20,11 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_service import BUCKET
+
+from sm_magics.local.blobs import Blobs, Draft
+from sm_magics.local.errors import ApiError
+from sm_magics.local.objects import Objects
+from sm_magics.local.store import Store
 
 ODD = "a b/ü~(1)+=&@:$!'*,;é%20/../x//y.txt"
 
@@ -111,6 +117,9 @@ def test_listing_pages_and_groups_by_delimiter(s3):
     after = s3.list_objects_v2(Bucket=BUCKET, Prefix="listed/", StartAfter="listed/c/2")["Contents"]
     assert [entry["Key"] for entry in after] == ["listed/c/3", "listed/top", "listed/ü"]
     assert s3.list_objects_v2(Bucket=BUCKET, Prefix="nothing")["KeyCount"] == 0
+    none = s3.list_objects_v2(Bucket=BUCKET, Prefix="listed/", MaxKeys=0)
+    assert (none["KeyCount"], none["IsTruncated"]) == (0, False)
+    assert code(s3.list_objects_v2, Bucket=BUCKET, MaxKeys=-1) == "InvalidArgument"
 
 
 def test_a_large_file_goes_up_and_down_in_parts_in_flat_memory(service, s3, tmp_path):
@@ -160,6 +169,63 @@ def test_uploads_in_parts_are_checked(s3):
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="aborted")["UploadId"]
     s3.abort_multipart_upload(Bucket=BUCKET, Key="aborted", UploadId=upload)
     assert code(s3.abort_multipart_upload, Bucket=BUCKET, Key="aborted", UploadId=upload) == "NoSuchUpload"
+
+
+def test_a_part_that_is_replaced_while_the_upload_is_completed_is_invalid(service, s3):
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="replaced")["UploadId"]
+    named = {"Bucket": BUCKET, "Key": "replaced", "UploadId": upload}
+    etag = s3.upload_part(**named, PartNumber=1, Body=b"sent once more")["ETag"]
+    # What remains of the part that was read from the table a moment ago.
+    (service.home / "objects" / hashlib.sha256(b"sent once more").hexdigest()).unlink()
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    assert code(s3.complete_multipart_upload, **named, MultipartUpload=parts) == "InvalidPart"
+    s3.abort_multipart_upload(**named)
+
+
+def test_numbers_of_any_length_are_no_failure(service, s3):
+    s3.put_object(Bucket=BUCKET, Key="numbers", Body=b"0123")
+    assert read(s3, "numbers", Range=f"bytes={'1' * 5000}-") == b"0123", "as S3 does with a range that is none"
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="numbers")["UploadId"]
+
+    def enlarge(params, **_):
+        params["url"] = params["url"].replace("partNumber=1", "partNumber=" + "1" * 5000)
+
+    s3.meta.events.register("before-call.s3.UploadPart", enlarge)
+    try:
+        named = {"Bucket": BUCKET, "Key": "numbers", "UploadId": upload}
+        assert code(s3.upload_part, **named, PartNumber=1, Body=b"") == "InvalidArgument"
+    finally:
+        s3.meta.events.unregister("before-call.s3.UploadPart", enlarge)
+    s3.abort_multipart_upload(**named)
+
+
+def test_uploads_that_were_abandoned_are_gone_at_the_next_start(tmp_path, monkeypatch):
+    store = Store(tmp_path / "state.sqlite3")
+    store.define("CREATE TABLE uploads (id TEXT PRIMARY KEY, bucket TEXT, key TEXT, headers TEXT) WITHOUT ROWID")
+    store.run("INSERT INTO uploads VALUES ('of an earlier version', 'bucket', 'key', '{}')")
+    objects = Objects(store, Blobs(tmp_path / "objects"))
+    now = time.time()
+
+    def begin(days: float) -> tuple[str, Path]:
+        draft = Draft(tmp_path / "objects")
+        draft.write(f"{days} days ago".encode())
+        blob = draft.finish()
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now - days * 86400)
+            upload = objects.begin("bucket", "key", {})
+        objects.put_part(upload, 1, draft, blob)
+        return upload, objects.blobs.path(blob.digest)
+
+    old, old_part = begin(8)
+    new, new_part = begin(6)
+    objects = Objects(store, Blobs(tmp_path / "objects"))
+    assert objects.upload_headers(new, "bucket", "key") == {}
+    for gone in (old, "of an earlier version"):
+        with pytest.raises(ApiError, match="upload does not exist"):
+            objects.upload_headers(gone, "bucket", "key")
+    assert (new_part.exists(), old_part.exists()) == (True, False)
+    assert objects.parts(old) == {}
+    store.close()
 
 
 def test_equal_contents_are_kept_once_and_as_long_as_one_refers_to_them(service, s3):
