@@ -79,10 +79,11 @@ def _env() -> int:
         "AWS_ACCESS_KEY_ID": address.access_key,
         "AWS_SECRET_ACCESS_KEY": address.secret_key,
         "AWS_DEFAULT_REGION": address.region,
-        "NO_PROXY": "127.0.0.1",
     }
     for name, value in variables.items():
         _say(f"export {name}={shlex.quote(value)}")
+    # What is there already stays.
+    _say('export NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"')
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shlex
 import signal
 import socket
 import stat
@@ -66,10 +65,28 @@ def test_a_second_service_finds_the_first_and_ends_well(service):
     assert service.address["pid"] == service.process.pid
 
 
+def evaluated(exports: str, **environ: str) -> dict[str, str]:
+    """Return the variables that a shell has when it has evaluated these lines, but for those it always has."""
+    ran = subprocess.run(["/bin/sh", "-c", f"{exports}\nenv"], env=environ, capture_output=True, text=True, check=True)
+    return {
+        name: value
+        for name, _, value in (line.partition("=") for line in ran.stdout.splitlines())
+        if name not in {"PWD", "OLDPWD", "SHLVL", "_"}
+    }
+
+
+def test_env_leaves_the_users_own_exceptions_from_the_proxy(service):
+    exports = service.run("env").stdout
+    assert evaluated(exports)["NO_PROXY"] == "127.0.0.1"
+    assert evaluated(exports, NO_PROXY="internal.example,10.0.0.0/8")["NO_PROXY"] == (
+        "127.0.0.1,internal.example,10.0.0.0/8"
+    )
+
+
 def test_env_prints_what_points_boto3_here(service):
     printed = service.run("env")
     assert printed.returncode == 0
-    variables = dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in printed.stdout.splitlines())
+    variables = evaluated(printed.stdout)
     assert set(variables) == {
         *("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "NO_PROXY"),
     }
