@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,15 +19,27 @@ from sm_magics.home import ServiceAddress, home
 START_SECONDS = 30.0
 """How long the service may take until it listens. It takes half a second; a loaded machine takes longer."""
 
-_started: dict[Path, subprocess.Popen[bytes]] = {}  # those that have not answered yet, by state directory
+_LONGEST_LOG = 1 << 20
+"""Bytes of the service's log from which it is set aside, in place of the one before, when the service is started."""
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A service that was started here and has not answered yet, and where its part of the log begins."""
+
+    process: subprocess.Popen[bytes]
+    log_start: int
+
+
+_started: dict[Path, _Start] = {}  # by state directory
 _lock = threading.Lock()
 
 
 def prepare() -> None:
     """Start the service if nothing answers, and do not wait for it: it loads torch while the model is packaged."""
     with _lock:
-        process = _started.get(home())
-        if (process is None or process.poll() is not None) and running() is None:
+        start = _started.get(home())
+        if (start is None or start.process.poll() is not None) and running() is None:
             _started[home()] = _spawn()
 
 
@@ -60,9 +74,15 @@ def running() -> ServiceAddress | None:
     return address
 
 
-def _spawn() -> subprocess.Popen[bytes]:
-    descriptor = os.open(_log(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def _spawn() -> _Start:
+    log = _log()
+    with suppress(OSError):  # no log yet, or another process has just set it aside
+        if log.stat().st_size > _LONGEST_LOG:
+            log.replace(log.with_name(f"{log.name}.1"))
+    # Others may be starting it too: each adds to what is there.
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
+        log_start = os.fstat(descriptor).st_size
         # --warm: the interpreter whose torch the endpoints will use is loaded while the service itself starts.
         process = subprocess.Popen(
             [sys.executable, "-m", "sm_magics.local", "--warm", sys.executable],
@@ -76,19 +96,20 @@ def _spawn() -> subprocess.Popen[bytes]:
         os.close(descriptor)
     # Reaped when it ends, so that it never stays behind as a zombie of the kernel.
     threading.Thread(target=process.wait, name="sm_magics-reaper", daemon=True).start()
-    return process
+    return _Start(process, log_start)
 
 
-def _await(process: subprocess.Popen[bytes] | None) -> ServiceAddress:
+def _await(start: _Start | None) -> ServiceAddress:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         address = running()
         if address is not None:
             return address
-        if process is not None and process.poll() not in {None, 0}:  # 0: it found another that is just starting
+        if start is not None and start.process.poll() not in {None, 0}:  # 0: it found another that is just starting
             break
         time.sleep(0.01)
-    tail = "\n".join(_log().read_text(errors="replace").splitlines()[-12:])
+    said = _log().read_bytes()[start.log_start if start else 0 :].decode(errors="replace")
+    tail = "\n".join(said.splitlines()[-12:])
     raise ServiceUnavailable(
         f"SageMaker on this machine did not start.\n{tail}".rstrip(),
         hint="!python -m sm_magics.local    # starts it in the foreground and says why not",

@@ -78,6 +78,37 @@ def test_one_that_does_not_start_says_why(tmp_path, monkeypatch):
         assert "python -m sm_magics.local" in caught.value.hint
 
 
+@pytest.fixture
+def broken_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("SM_MAGICS_HOME", str(tmp_path))
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho $$ cannot >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    return tmp_path / "service.log"
+
+
+def test_a_start_adds_to_the_log_of_others_and_shows_its_own_part(broken_python):
+    broken_python.write_text("what another service says\n")
+    with pytest.raises(ServiceUnavailable, match="cannot") as caught:
+        service.ensure_running()
+    assert "another" not in caught.value.message
+    with pytest.raises(ServiceUnavailable):
+        service.ensure_running()
+    first, *starts = broken_python.read_text().splitlines()
+    assert first == "what another service says"
+    assert len({line for line in starts if line.endswith(" cannot")}) == 2
+
+
+def test_a_long_log_is_set_aside_once(broken_python):
+    for word in ("first", "second"):
+        broken_python.write_text(f"{word}\n" * (1 << 20))
+        with pytest.raises(ServiceUnavailable):
+            service.ensure_running()
+        assert broken_python.stat().st_size < 1000
+        assert broken_python.with_name("service.log.1").read_text().startswith(word)
+
+
 def test_nothing_in_the_environment_leads_elsewhere(machine, monkeypatch, tmp_path):
     config = tmp_path / "config"
     config.write_text("[default]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:2\n")
