@@ -60,6 +60,8 @@ class Written:
         Names that the section defined before and that nothing defines any more.
     stale
         Sections whose cell has not been run in this session.
+    generated
+        Sections that packaging wrote.
     findings
         What is wrong with ``code/`` now; for another file than the script, with that file.
     copy
@@ -75,6 +77,7 @@ class Written:
     taken_over: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    generated: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     copy: Path | None = None
 
@@ -164,6 +167,7 @@ class CodeFolder:
             taken_over=merge.taken_over,
             dropped=tuple(name for name in script.defined() if name not in defined),
             stale=not_run(record.files[SCRIPT], merge.script, author),
+            generated=record.files[SCRIPT].generated_sections,
             findings=self.check(),
             copy=copy,
         )
@@ -195,6 +199,7 @@ class CodeFolder:
             replaced=True,
             dropped=tuple(gone for gone in script.defined() if gone not in defined),
             stale=not_run(record.files[SCRIPT], rest, author),
+            generated=record.files[SCRIPT].generated_sections,
             findings=self.check(),
             copy=copy,
         )
@@ -285,6 +290,11 @@ class CodeFolder:
         """
         text = read_text(self.model_dir / SCRIPT)
         return None if text is None else Script.parse(text)
+
+    def stale(self, author: Author) -> tuple[str, ...]:
+        """Return the sections of the script whose cell has not been run in the author's session."""
+        script, entry = self.read_script(), Record.read(self.model_dir).files.get(SCRIPT)
+        return not_run(entry, script, author) if script and entry else ()
 
     def is_generated(self, section: str) -> bool:
         """Return whether a section of the script is as packaging wrote it: one that was edited is its editor's."""

@@ -73,6 +73,11 @@ class FileRecord:
     generated: bool = False
     sections: dict[str, SectionRecord] = field(default_factory=dict)
 
+    @property
+    def generated_sections(self) -> tuple[str, ...]:
+        """The sections that packaging wrote."""
+        return tuple(name for name, section in self.sections.items() if section.generated)
+
 
 @dataclass
 class Record:

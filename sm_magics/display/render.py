@@ -42,8 +42,6 @@ def written(value: Written) -> Shown:
     parts += [
         page.paragraph(f"{name} is taken over from section {section}.") for name, section in value.taken_over.items()
     ]
-    if value.stale:
-        parts.append(page.paragraph(f"Not run in this session: {', '.join(value.stale)}.", dim=True))
     parts += findings(value.findings)
     return page.card(state, f"code/{value.path.name}" if value.section else _inside_code(value), what, *parts)
 
@@ -55,8 +53,12 @@ def _inside_code(value: Written) -> str:
 
 
 def _handlers(value: Written) -> Part:
-    """Return a table of the handlers: those that are defined, and those that the container's defaults stand in for."""
-    defined = {name: section for name, section in value.handlers.items() if section}
+    """Return a table of the handlers: those that are defined, and those that the container's defaults stand in for.
+
+    What an earlier session left in the file does not count: running the notebook again shows the same again.
+    """
+    left = {*value.stale, *value.generated}
+    defined = {name: section for name, section in value.handlers.items() if section and section not in left}
     usual = ("model_fn", "transform_fn") if "transform_fn" in defined else USUAL_HANDLERS
     names = [name for name in value.handlers if name in defined or name in usual]
     rows = []
@@ -65,10 +67,8 @@ def _handlers(value: Written) -> Part:
             where = "this cell" if defined[name] == value.section else f"section {defined[name]}"
             rows.append((page.sign(OK, "✓"), page.code(name), page.dim(where)))
         else:
-            default = (
-                "written by %sm_package, if the model needs one" if name == "model_fn" else "the container's default"
-            )
-            rows.append((page.dim("·"), page.code(name), page.dim(default)))
+            default = "written by %sm_package" if name == "model_fn" else "the container's default"
+            rows.append((page.dim("·"), page.code(name), page.dim(f"{default}, unless a cell defines it")))
     return page.table(rows)
 
 
@@ -86,11 +86,13 @@ def findings(values: Sequence[Finding]) -> list[Part]:
     return parts
 
 
-def package(value: Package) -> Shown:
-    """Return a package as the tree of its archive."""
+def package(value: Package, stale: Sequence[str] = ()) -> Shown:
+    """Return a package as the tree of its archive, and the sections in it whose cell this session has not run."""
     rows = [(file.name.split("/"), page.size(file.size), file.note) for file in value.files]
     lines = page.columns([[value.path.name, "", ""], *_tree(rows)])
     notes = [page.paragraph(note) for note in value.notes]
+    if stale:
+        notes.append(page.paragraph(f"In inference.py, but not run in this session: {', '.join(stale)}."))
     return page.card(OK, value.name, f"package · {page.size(value.size)}", page.listing(lines), *notes)
 
 

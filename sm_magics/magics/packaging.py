@@ -127,11 +127,13 @@ class PackagingMagics(Magics):
 
         Where no cell wrote a model_fn, one is written. The same inputs give the same archive, byte for byte.
         """
+        from sm_magics.authoring import CodeFolder
         from sm_magics.display import render
 
         options = parsing.parse(self.sm_package, line, self.session.shell.user_ns)
         model = resolve(self.session, options.model)
         with Live(self.session, options.name or options.model) as live:
             package = build(self.session, model, options.model, options, live)
-            live.finish(render.package(package))
+            stale = CodeFolder(package.model_dir).stale(self.session.author())
+            live.finish(render.package(package, stale))
         return self.session.result(package, options.out)

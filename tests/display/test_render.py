@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -146,13 +147,30 @@ def test_a_cells_file_says_which_handlers_are_defined_and_what_is_wrong(read):
         findings=(finding,),
     )
     shown = render.written(value)
-    for words in ("handlers", "input_fn", "predict_fn", "SM101", "It has no model_fn.", "line 3", "old", "other"):
+    for words in ("handlers", "input_fn", "predict_fn", "SM101", "It has no model_fn.", "line 3", "old"):
         assert words in shown.text
         assert words in read(shown).text
     assert "sm-bad" in read(shown).classes
     warned = render.written(dataclasses.replace(value, findings=(dataclasses.replace(finding, severity="warning"),)))
     assert "sm-bad" not in read(warned).classes
     assert "sm-warn" in read(warned).classes
+
+
+def test_what_an_earlier_session_left_looks_as_if_it_were_not_there():
+    handlers = {"model_fn": "", "input_fn": "input_fn", "predict_fn": "", "output_fn": ""}
+    fresh = Written(path=Path("/x/code/inference.py"), section="input_fn", handlers=handlers)
+    again = replace(
+        fresh,
+        handlers={**handlers, "model_fn": "model_fn", "predict_fn": "predict_fn"},
+        stale=("predict_fn",),
+        generated=("model_fn",),
+    )
+    assert render.written(fresh) == render.written(again)
+
+
+def test_a_package_names_sections_whose_cell_was_not_run():
+    assert "not run in this session: predict_fn" in render.package(package(), ("predict_fn",)).text
+    assert "session" not in render.package(package()).text
 
 
 @pytest.mark.parametrize("changes", [{}, {"replaced": True}, {"replaced": True, "unchanged": True}])

@@ -453,3 +453,66 @@ def test_no_wait_returns_at_once_and_the_next_prediction_waits(live):
     endpoint = live.succeed(f"%sm_deploy net -e {live.name} --no-wait")
     assert endpoint.outcome == "created"
     assert len(live.succeed("%sm_predict x")) == 4
+
+
+# -- what newcomers tried -------------------------------------------------------------------------------------------
+
+
+def test_a_failed_update_that_nobody_waited_for_does_not_look_like_success(live):
+    live.succeed(f"%sm_deploy net -e {live.name}")
+    live.succeed("%%sm_inference\ndef model_fn(model_dir):\n    raise OSError('no weights')\n")
+    live.succeed(f"%sm_deploy net -e {live.name} --no-wait")
+    error = live.raised("%sm_status --wait")
+    assert type(error) is errors.EndpointFailed
+    assert "it serves what it served before" in error.message
+    assert "OSError: no weights (model_fn, code/inference.py line" in error.message
+    live.succeed(f"%sm_status {live.name}")
+    assert "The last update failed" in live.text
+    assert "OSError: no weights" in live.text
+    live.succeed(f"%sm_predict -e {live.name} x")
+
+
+def test_the_status_of_a_failed_endpoint_says_why(live):
+    live.succeed("%%sm_inference\ndef model_fn(model_dir):\n    raise OSError('no weights')\n")
+    live.raised(f"%sm_deploy net -e {live.name}")
+    live.succeed(f"%sm_status {live.name}")
+    assert "OSError: no weights (model_fn, code/inference.py line" in live.text
+
+
+def test_two_endpoints_with_the_same_model_data_leave_none_of_it_when_both_go(live):
+    one, two = f"{live.name[:30]}-1", f"{live.name[:30]}-2"
+    live.succeed(f"%sm_deploy net -e {one}")
+    live.succeed(f"%sm_deploy net -e {two}")
+    s3, bucket = connect().client("s3"), connect().bucket
+    before = s3.list_objects_v2(Bucket=bucket)["KeyCount"]
+    live.succeed(f"%sm_delete {one} {two} {one}")
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == before - 1
+    assert left_over(live.name[:30]) == []
+
+
+def test_a_new_session_finds_the_endpoint_that_the_notebook_made(live):
+    live.succeed(f"%sm_deploy net -e {live.name}")
+    live.succeed("%reload_ext sm_magics")
+    assert live.succeed("%sm_status").name == live.name
+    live.succeed("%sm_delete")
+    assert left_over(live.name) == []
+
+
+def test_expressions_see_local_variables_and_options_expand_the_notebooks(live):
+    live.succeed(f"%sm_deploy net -e {live.name} -o ep")
+    live.succeed("def call(rows):\n    answer = %sm_predict -e {ep} x[:rows]\n    return answer\n")
+    assert len(live.succeed("call(3)")) == 3
+    live.succeed("models = {'best': net}")
+    live.succeed("%sm_package models['best'] --name best")
+    assert live.namespace["models"]["best"] is live.namespace["net"]
+
+
+def test_an_interrupted_magic_says_so_in_one_line(live, monkeypatch):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sm_magics.packaging.package", interrupted)
+    error = live.raised("%sm_package net")
+    assert isinstance(error, errors.Interrupted)
+    assert isinstance(error, KeyboardInterrupt)
+    assert rendered(error)[0].startswith("Interrupted: %sm_package was interrupted.")
