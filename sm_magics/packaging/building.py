@@ -27,6 +27,7 @@ from .fitting import Fit, Notebook, Save, fit
 from .members import code_members, included_members
 from .package import Package, PackageFile, check_name
 from .replacing import replacing
+from .spent import remove_spent
 from .subject import identify
 
 _NOBODY = Author()
@@ -112,7 +113,8 @@ def package(
     _check_ownership(folder, [target, *([weights] if fitting.save else [])], fitting, author, force=force)
     extra = included_members(directory, include, beside={fitting.file, os.path.relpath(target, directory)})
     _write_code(folder, fitting, author, force=force)
-    notes = [*fitting.notes, *_check_code(folder)]
+    removed = remove_spent(folder, written=fitting.files, author=author)
+    notes = [*fitting.notes, *removed, *_check_code(folder)]
     with ExitStack() as stack:
         unfinished = weights
         if fitting.save:
