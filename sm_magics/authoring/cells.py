@@ -11,8 +11,7 @@ from .bindings import Binding, Reads, bindings, reads
 from .editing import statement_start
 from .source import Offsets, lines_of, parse
 
-# Cell magics whose cell is Python that runs in the notebook's own namespace.
-_RUNS_PYTHON = re.compile(r"%%(?:time|capture|prun|sm_inference\b[^\n]*\s--run)\b")
+_CELL_MAGIC = re.compile(r"%%(?P<name>\w+)(?P<line>[^\n]*)\n?")
 _LINE_MAGIC = re.compile(r"(?P<indent>[ \t]*)(?:[%!?]|(?:[\w.]+(?:[ \t]*,[ \t]*[\w.]+)*)[ \t]*=[ \t]*[%!]|[\w.]+\?)")
 
 _POSTPONED = "from __future__ import annotations\n"
@@ -99,12 +98,16 @@ def python_of(source: str) -> str:
 
     A cell under a cell magic that does not run it as Python here has none.
     """
-    if parse(source) is not None:
-        return source
+    if (tree := parse(source)) is not None:
+        called = _called_magic(tree)
+        if called is None:
+            return source
+        name, line, body = called
+        return python_of(body) if _runs_here(name, line) else ""
     lines = lines_of(source)
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
-    if lines and lines[first].startswith("%%"):
-        if not _RUNS_PYTHON.match(lines[first]):
+    if lines and (magic := _CELL_MAGIC.match(lines[first])):
+        if not _runs_here(magic["name"], magic["line"]):
             return ""
         lines[first] = "\n"
         if parse("".join(lines)) is not None:
@@ -113,6 +116,24 @@ def python_of(source: str) -> str:
         if found := _LINE_MAGIC.match(line):
             lines[index] = f"{found['indent']}pass\n"
     return "".join(lines)
+
+
+def _called_magic(tree: ast.Module) -> tuple[str, str, str] | None:
+    """Return name, line and cell of the cell magic that a cell is: IPython's history has it as the call it becomes."""
+    match tree.body:
+        case [ast.Expr(ast.Call(func=ast.Attribute(attr="run_cell_magic"), args=[*arguments]))]:
+            values = [argument.value for argument in arguments if isinstance(argument, ast.Constant)]
+            match values:
+                case [str(name), str(line), str(body)]:
+                    return name, line, body
+    return None
+
+
+def _runs_here(magic: str, line: str) -> bool:
+    """Return whether the cell of a cell magic is Python that runs in the notebook's own namespace."""
+    if magic in {"sm_inference", "sm_code"}:
+        return "--run" in line.split()
+    return magic in {"time", "capture", "prun"}
 
 
 def _begin(text: str, node: ast.stmt, body: list[ast.stmt], offsets: Offsets) -> int:

@@ -16,6 +16,9 @@ from .source import parse, parse_cell
 _TORCH_LOAD = {"torch.load": 1, "torch.jit.load": 1}
 """Functions that bring weights back to the device they were saved on, and the position of ``map_location``."""
 
+MODEL_MODULE = "code/sm_model.py"
+"""The module that packaging writes from the notebook's classes, relative to the model directory."""
+
 # Packages that the container's server or the handlers' defaults import, beyond the standard library.
 _NEEDED = {
     "boto3", "botocore", "numpy", "pkg_resources", "psutil", "retrying", "sagemaker_inference",
@@ -95,11 +98,17 @@ def _undefined_names(tree: ast.Module, path: str) -> Iterator[Finding]:
     for message in checker.Checker(tree, filename=path).messages:
         if isinstance(message, messages.UndefinedName | messages.UndefinedLocal):
             name = message.message_args[0]
+            fix = f"Define or import {name} in a cell that is written to code/; the notebook's own names are not there."
+            if path == MODEL_MODULE:  # which no cell writes: what it is to have, the model has to
+                fix = (
+                    f'self.register_buffer("{name}", {name}) in __init__ if it is a tensor, else self.{name} = {name}; '
+                    f"and self.{name} where it is used: so its value goes with the model."
+                )
             yield Finding(
                 "SM111",
                 "error",
                 f"{name} is not defined in {path}: in the container, this line would raise NameError.",
-                f"Define or import {name} in a cell that is written to code/; the notebook's own names are not there.",
+                fix,
                 path=path,
                 line=message.lineno,
             )

@@ -17,7 +17,7 @@ from sm_magics.errors import AuthoringError, FileConflictError
 
 from .atomic import keep_copy, make_directory, write_atomically
 from .bindings import definitions
-from .checks import check_layout, check_module
+from .checks import MODEL_MODULE, check_layout, check_module
 from .contract import HANDLERS, check_contract
 from .findings import Finding, not_silenced
 from .inside import check_encoding, check_inside, checked_path
@@ -32,9 +32,6 @@ __all__ = ["Author", "CodeFolder", "Written"]
 
 SCRIPT = "code/inference.py"
 """The script, relative to the model directory."""
-
-MODEL_MODULE = "code/sm_model.py"
-"""The module that packaging writes from the notebook's classes, relative to the model directory."""
 
 
 @dataclass(frozen=True)

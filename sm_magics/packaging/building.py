@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements
+from sm_magics.authoring.reach import reached
 from sm_magics.errors import InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
 
@@ -32,10 +33,6 @@ from .subject import identify
 
 _NOBODY = Author()
 _MODEL_MODULE = "code/sm_model.py"
-_OUT_OF_THE_NOTEBOOK = """\
-self.NAME = NAME   # in __init__, so that the value goes with the model; functions, classes and plain constants \
-that a cell defines at its top level go with it anyway"""
-
 Watch: TypeAlias = Callable[[str, bytes], None]
 
 
@@ -114,7 +111,7 @@ def package(
     extra = included_members(directory, include, beside={fitting.file, os.path.relpath(target, directory)})
     _write_code(folder, fitting, author, force=force)
     removed = remove_spent(folder, written=fitting.files, author=author)
-    notes = [*fitting.notes, *removed, *_check_code(folder)]
+    notes = [*fitting.notes, *removed, *_check_code(folder, fitting)]
     with ExitStack() as stack:
         unfinished = weights
         if fitting.save:
@@ -218,20 +215,25 @@ def _write_code(folder: CodeFolder, fitting: Fit, author: Author, *, force: bool
     ensure_requirements(folder, author=author)
 
 
-def _check_code(folder: CodeFolder) -> list[str]:
+def _check_code(folder: CodeFolder, fitting: Fit) -> list[str]:
     """Refuse code that would fail in the container; return what only may as notes.
 
-    Methods of the model that the endpoint does not call, such as one that trains, may use names that stayed behind.
+    Methods of the model that the endpoint does not call, such as one that trains, may use names that stayed behind,
+    and so may files that nothing imports.
     """
     found = folder.check()
-    errors = [finding for finding in found if finding.severity == "error" and not _is_never_called(folder, finding)]
+    # Unpickling imports what no statement does.
+    imported = reached(folder.path, fitting.files if fitting.saved_as == "module" else ())
+    errors = [
+        finding
+        for finding in found
+        if finding.severity == "error"
+        and (finding.code == "SM131" or finding.path.removeprefix("code/") in imported)
+        and not _is_never_called(folder, finding)
+    ]
     if errors:
         lines = "\n".join(f"  {item.path}:{item.line}: {item.code} {item.message}" for item in errors)
-        undefined = errors[0].code == "SM111" and errors[0].path == _MODEL_MODULE
-        raise InferenceScriptError(
-            f"The container would refuse what is in code/:\n{lines}",
-            hint=_OUT_OF_THE_NOTEBOOK if undefined else errors[0].fix,
-        )
+        raise InferenceScriptError(f"The container would refuse what is in code/:\n{lines}", hint=errors[0].fix)
     return [f"{finding.path}:{finding.line}: {finding.message}" for finding in found]
 
 

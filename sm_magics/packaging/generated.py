@@ -131,7 +131,8 @@ def model_code(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, A
     if lost or "build_model" not in found.names:
         raise InferenceScriptError(
             f"The source of {lost[0] if lost else type(model).__name__} is not to be found in the notebook's cells.",
-            hint=f"%%sm_code nets.py\nclass {type(model).__name__}(nn.Module): ...  # then: from nets import it",
+            hint=f"Run the cell with {lost[0] if lost else type(model).__name__} again and make the model anew, "
+            "or put it into a file of its own (%%writefile nets.py) and import it from there.",
         )
     attached = [name for name in found.missing if "." in name]
     if attached:

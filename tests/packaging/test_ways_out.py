@@ -100,3 +100,40 @@ def test_an_empty_namespace_does_not_matter(tmp_path):
     with pytest.raises(InferenceScriptError) as caught:
         package({"w": torch.ones(1)}, model_dir=tmp_path, namespace={})
     assert "model = Net()" in caught.value.hint
+
+
+def test_a_class_of_a_timed_cell_is_found(notebook, fresh_process):
+    notebook.run("%%time\nclass A(nn.Module):\n    def forward(self, x): return x + 1\nnet = A()\nx = torch.ones(2)")
+    result = notebook.package(notebook["net"])
+    assert fresh_process.predict(result.path, notebook["x"]).tolist() == [2, 2]
+
+
+def test_a_class_without_source_is_the_one_that_is_named(notebook):
+    notebook.run(
+        "exec('import dataclasses\\n@dataclasses.dataclass\\nclass Config:\\n    width: int = 2\\n')\n"
+        "class A(nn.Linear):\n    def __init__(self, config):\n        super().__init__(2, config.width)\n"
+        "        self.config = config\nnet = A(Config())"
+    )
+    with pytest.raises(InferenceScriptError, match="source of Config") as caught:
+        notebook.package(notebook["net"])
+    assert "Config" in caught.value.hint
+
+
+def test_a_helper_that_nothing_imports_blocks_nothing(notebook):
+    notebook.run("class Net(nn.Linear):\n    pass\nnet = Net(2, 2)")
+    folder = CodeFolder(notebook.directory)
+    folder.write_file("nets.py", "class A(nn.Module): ...\n")
+    result = notebook.package(notebook["net"])
+    assert any("nn is not defined in code/nets.py" in note for note in result.notes)
+    folder.write_section("import nets\n")
+    with pytest.raises(InferenceScriptError, match=r"nn is not defined in code/nets\.py"):
+        notebook.package(notebook["net"])
+
+
+def test_a_tensor_of_the_notebook_that_forward_reads_is_to_become_a_buffer(notebook):
+    notebook.run(
+        "big = torch.randn(4, 4)\nclass Net(nn.Module):\n    def forward(self, x): return x @ big\nnet = Net()"
+    )
+    with pytest.raises(InferenceScriptError, match=r"big is not defined in code/sm_model\.py") as caught:
+        notebook.package(notebook["net"])
+    assert 'self.register_buffer("big", big) in __init__' in caught.value.hint
