@@ -57,6 +57,7 @@ def check_contract(source: str) -> list[Finding]:
     for handler in HANDLERS:
         for value in values.get(handler, [])[-1:]:
             found += _check_handler(handler, value, values)
+    found += _check_model(tree, values)
     found += _check_exclusion(tree, values)
     found += _check_spelling(tree)
     return found
@@ -145,6 +146,56 @@ def _check_handler(handler: str, value: _Value, values: dict[str, list[_Value]])
             fix,
             line=line,
         )
+
+
+def _check_model(tree: ast.Module, values: dict[str, list[_Value]]) -> Iterator[Finding]:
+    """Find a ``model_fn`` that returns nothing: the endpoint comes into service, and fails every request."""
+    function = _resolved(values["model_fn"][-1], values) if "model_fn" in values else None
+    if not isinstance(function, ast.FunctionDef) or function.decorator_list or _returns_a_value(function):
+        return
+    if isinstance(function.body[-1], ast.Raise):
+        return  # says itself that there is none
+    if {"predict_fn", "transform_fn"} & set(imports(tree)) or not _needs_model(values):
+        return
+    yield Finding(
+        "SM108",
+        "error",
+        "model_fn returns no model: the endpoint would come into service, and every request fail with status 500.",
+        "Build the model in model_fn, load its weights from model_dir, and return it.",
+        line=function.lineno,
+    )
+
+
+def _returns_a_value(function: ast.FunctionDef) -> bool:
+    todo: list[ast.AST] = list(function.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            return True
+        none = ast.Constant(None)
+        if isinstance(node, ast.Return) and ast.dump(node.value or none) != ast.dump(none):
+            return True
+        todo += ast.iter_child_nodes(node)
+    return False
+
+
+def _needs_model(values: dict[str, list[_Value]]) -> bool:
+    """Return whether what handles requests reads the model that it is given, as the container's default does."""
+    for handler, place in (("transform_fn", 0), ("predict_fn", 1)):
+        if handler not in values:
+            continue
+        function = _resolved(values[handler][-1], values)
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return False  # unknown
+        parameters = [*function.args.posonlyargs, *function.args.args]
+        if len(parameters) <= place:
+            return False
+        body = function.body if isinstance(function.body, list) else [function.body]
+        read = {node.id for part in body for node in ast.walk(part) if isinstance(node, ast.Name)}
+        return parameters[place].arg in read
+    return True
 
 
 def _means_none(handler: str, value: object) -> bool:

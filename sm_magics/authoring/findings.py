@@ -10,6 +10,7 @@ SM104  a handler is a coroutine, which nobody awaits
 SM105  ``transform_fn`` stands beside ``input_fn``, ``predict_fn`` or ``output_fn``
 SM106  a handler is not a function
 SM107  a name that is nearly a handler's, and so is never called
+SM108  ``model_fn`` returns no model, and what handles requests needs one
 SM111  a name that is not defined in ``code/``
 SM121  ``torch.load`` without ``map_location``
 SM131  a file in ``code/`` hides a module that the container needs
