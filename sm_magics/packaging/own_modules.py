@@ -13,6 +13,8 @@ from pathlib import Path
 from sm_magics.authoring import own_file
 from sm_magics.errors import InferenceScriptError
 
+from .loaded import differing
+
 _CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", re.ASCII)  # PEP 263
 
 
@@ -25,7 +27,7 @@ class OwnFiles:
     sources
         The text of each file, by its path below ``code/``.
     notes
-        Sentences on the files that stay behind because they are not Python.
+        Sentences on the files that stay behind because they are not Python, and on those that changed after import.
     """
 
     sources: Mapping[str, str]
@@ -57,6 +59,10 @@ def own_files(modules: Iterable[str]) -> OwnFiles:
                 )
             try:
                 sources[relative] = _source(path)
+                if name_there := differing(path, sources[relative]):
+                    notes.append(
+                        f"{path} differs from the module that is loaded here, in {name_there}: the file is packaged."
+                    )
                 todo.extend(imported_by(sources[relative]))
             except (OSError, SyntaxError, ValueError) as error:
                 sources.pop(relative, None)
