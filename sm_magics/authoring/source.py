@@ -63,7 +63,7 @@ def parse(text: str) -> ast.Module | None:
             return None
 
 
-def parse_cell(text: str, *, filename: str = "cell") -> ast.Module:
+def parse_cell(text: str, *, filename: str = "the cell") -> ast.Module:
     """Return the syntax tree of a cell that has to be a module's source.
 
     Raises
@@ -74,7 +74,7 @@ def parse_cell(text: str, *, filename: str = "cell") -> ast.Module:
     """
     if "\0" in text:  # a ValueError without a line in Python 3.10, a SyntaxError later
         raise CellSyntaxError(
-            f"Line {len(lines_of(text[: text.index(chr(0)) + 1]))} of the {filename} holds a null byte.",
+            f"Line {len(lines_of(text[: text.index(chr(0)) + 1]))} of {filename} holds a null byte.",
             hint="Delete it, or write it as \\0 in a string; nothing was written.",
         )
     with warnings.catch_warnings():
@@ -87,7 +87,7 @@ def parse_cell(text: str, *, filename: str = "cell") -> ast.Module:
             raise _syntax_error(text, filename, error) from None
         except (ValueError, RecursionError, MemoryError) as error:
             raise CellSyntaxError(
-                f"The {filename} cannot be read as Python: {error}.", hint="Nothing was written."
+                f"What stands in {filename} cannot be read as Python: {error}.", hint="Nothing was written."
             ) from None
 
 
@@ -101,7 +101,7 @@ def _syntax_error(text: str, filename: str, error: SyntaxError) -> CellSyntaxErr
     lines = lines_of(text)
     line = lines[number - 1].rstrip("\r\n") if 0 < number <= len(lines) else (error.text or "").rstrip("\r\n")
     caret = " " * max((error.offset or 1) - 1, 0) + "^"
-    message = f"Line {number} of the {filename} is not Python: {error.msg}.\n    {line}\n    {caret}"
+    message = f"Line {number} of {filename} is not Python: {error.msg}.\n    {line}\n    {caret}"
     if _MAGIC.match(line):
         hint = "Magics and shell commands do not exist in the container: take this line out of the cell."
     elif "'await' outside" in str(error.msg):

@@ -16,6 +16,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from sm_magics.errors import InferenceScriptError
 
@@ -34,6 +37,9 @@ def _bare(cls, **attributes):
 
 
 '''
+_OLD_NORMS: dict[type, str] = {WeightNorm: "remove_weight_norm", SpectralNorm: "remove_spectral_norm"}
+"""The hooks of the norms from before ``torch.nn.utils.parametrizations``, and what takes each off."""
+
 _PERSIST = """\
 # state_dict leaves some buffers out. They are saved with the weights, so here they are part of it.
 for module in model.modules():
@@ -99,6 +105,8 @@ class _Draft:
 
     def __init__(self, model: nn.Module, namespace: Mapping[str, Any]) -> None:
         self._model = model
+        named = (name for name, value in namespace.items() if value is model and not name.startswith("_"))
+        self._variable = next(named, "model")
         self._places = _places(model)
         self._writer = Writer(namespace)
         self._lines: list[str] = []
@@ -146,7 +154,29 @@ class _Draft:
     def _refusal(self, message: str) -> InferenceScriptError:
         return InferenceScriptError(message, hint=own_model_fn(type(self._model).__name__))
 
+    def _reparametrized(self) -> InferenceScriptError | None:
+        """Return the error for weight_norm and its kin that no constructor applies, with what undoes them."""
+        for path, module in modules(self._model).items():
+            place = self._variable + self._places[path].removeprefix("model")
+            undo = ""
+            if parametrize.is_parametrized(module):
+                name, cls = next(iter(module.parametrizations)), type(module).__bases__[0].__name__  # type: ignore[arg-type]
+                undo = f'torch.nn.utils.parametrize.remove_parametrizations({place}, "{name}")'
+            for hook in module._forward_pre_hooks.values():  # noqa: SLF001 - how the older ones work
+                if type(hook) in _OLD_NORMS:
+                    name, cls = hook.name, type(module).__name__  # type: ignore[attr-defined]
+                    undo = f'torch.nn.utils.{_OLD_NORMS[type(hook)]}({place}, "{name}")'
+            if undo:
+                return InferenceScriptError(
+                    f"The {name} of the {cls} at {place} is parametrized (weight_norm, spectral_norm or the like), and "
+                    "no constructor was found that does so.",
+                    hint=f"{undo}    # leaves the weight as it is; or do it in the __init__ of a class",
+                )
+        return None
+
     def _failure(self, reason: str) -> InferenceScriptError:
+        if (known := self._reparametrized()) is not None:
+            return known
         hooked = [type(module).__name__ for module in self._model.modules() if module._forward_hooks]  # noqa: SLF001
         hooked += [type(module).__name__ for module in self._model.modules() if module._forward_pre_hooks]  # noqa: SLF001
         because = f": a hook is registered on its {hooked[0]}" if hooked else reason
@@ -193,7 +223,7 @@ class _Draft:
         try:
             return self._writer.reference(cls)
         except Inexpressible as reason:
-            raise self._refusal(
+            raise self._reparametrized() or self._refusal(
                 f"The class {cls.__qualname__} {reason}, so it cannot be built again from code."
             ) from reason
 

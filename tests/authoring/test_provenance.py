@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from sm_magics.authoring import CodeFolder
-from sm_magics.errors import AuthoringError, FileConflictError
+from sm_magics.errors import AuthoringError, CellSyntaxError, FileConflictError
 
 MODEL_FN = "import torch\n\n\ndef model_fn(model_dir):\n    return torch.jit.load(model_dir + '/model.pth', 'cpu')\n"
 PREDICT_FN = "def predict_fn(data, model):\n    return model(data)\n"
@@ -141,3 +141,8 @@ def test_a_record_that_cannot_be_read_is_said_to_be_one(folder, cell, text, why)
     assert (folder.model_dir / ".sm_magics.json.bak").read_text() == text
     assert "code/inference.py" in json.loads(record.read_text())["files"]
     folder.write_section(PREDICT_FN, author=cell(3))
+
+
+def test_a_file_that_does_not_parse_is_called_by_its_path(folder):
+    with pytest.raises(CellSyntaxError, match=r"^Line 1 of code/bad\.py is not Python"):
+        folder.write_file("bad.py", "def (\n")

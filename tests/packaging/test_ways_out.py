@@ -137,3 +137,32 @@ def test_a_tensor_of_the_notebook_that_forward_reads_is_to_become_a_buffer(noteb
     with pytest.raises(InferenceScriptError, match=r"big is not defined in code/sm_model\.py") as caught:
         notebook.package(notebook["net"])
     assert 'self.register_buffer("big", big) in __init__' in caught.value.hint
+
+
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
+@pytest.mark.parametrize("where", ["parametrizations.", ""], ids=["new", "old"])
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+def test_a_norm_that_no_constructor_applies_can_be_taken_off(notebook, fresh_process, norm, where):
+    notebook.run(
+        f"net = nn.Sequential(nn.utils.{where}{norm}(nn.Linear(3, 3)), nn.ReLU()).eval()\n"
+        "x = torch.ones(1, 3)\ny = net(x).detach()"
+    )
+    with pytest.raises(InferenceScriptError, match=r"weight of the Linear at net\[0\]") as caught:
+        notebook.package(notebook["net"])
+    notebook.run(caught.value.hint)
+    result = notebook.package(notebook["net"])
+    assert fresh_process.predict(result.path, notebook["x"]).allclose(notebook["y"])
+
+
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
+@pytest.mark.parametrize("where", ["parametrizations.", ""], ids=["new", "old"])
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+def test_a_norm_that_the_constructor_applies_needs_nothing(notebook, fresh_process, norm, where):
+    notebook.run(
+        f"class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        f"        self.l = nn.utils.{where}{norm}(nn.Linear(3, 3))\n"
+        "    def forward(self, x): return self.l(x)\n"
+        "net = Net().eval()\nx = torch.ones(1, 3)\ny = net(x).detach()"
+    )
+    result = notebook.package(notebook["net"])
+    assert fresh_process.predict(result.path, notebook["x"]).allclose(notebook["y"], atol=1e-5)
