@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -17,6 +18,15 @@ import pytest
 from sm_magics.home import ServiceAddress
 
 PATIENCE = 60.0
+
+# What loads or serves a model needs torch, which is the user's: scripts/matrix.py also tests without it.
+_NEED_TORCH = (
+    "hosting/test_deploying.py",
+    *(f"local/test_{name}.py" for name in ("endpoints", "hosting", "kill", "logs", "runtime", "service", "versions")),
+    "packaging",
+    "serving",
+)
+collect_ignore = list(_NEED_TORCH) if importlib.util.find_spec("torch") is None else []
 
 
 class Machine:

@@ -104,18 +104,23 @@ class SmMagics(Configurable):
             return self.shell.ev(expression) if local is None else eval(expression, {**self.shell.user_ns, **local})  # noqa: S307 - the user's own expression
         except SmMagicsError:
             raise
-        except SyntaxError as error:
+        except (SyntaxError, ValueError) as error:
+            if isinstance(error, ValueError) and "null bytes" not in str(error):  # what Python 3.10 and 3.11 raise
+                raise self._raised(expression, error) from error
             raise ExpressionError(
-                f"{expression!r} is not a Python expression: {error.msg}.",
+                f"{expression!r} is not a Python expression: {getattr(error, 'msg', error)}.",
                 hint='%sm_predict -o y x[:2]    # options first; an option\'s expression is quoted: --sample "x[:2]"',
             ) from error
         except Exception as error:
             if isinstance(error, NameError) and error.name:
                 raise self._unknown(error.name) from error
-            raise ExpressionError(
-                f"{expression} raised {type(error).__name__}: {error}",
-                hint=f"{expression}    # in a cell of its own, shows where",
-            ) from error
+            raise self._raised(expression, error) from error
+
+    def _raised(self, expression: str, error: Exception) -> ExpressionError:
+        return ExpressionError(
+            f"{expression} raised {type(error).__name__}: {error}",
+            hint=f"{expression}    # in a cell of its own, shows where",
+        )
 
     def _unknown(self, name: str) -> ExpressionError:
         close = difflib.get_close_matches(name, self.variables(lambda value: not isinstance(value, ModuleType)), 1)

@@ -93,6 +93,7 @@ def test_model_variables_are_offered_where_a_model_is_meant(complete, notebook):
 
 
 def test_a_real_torch_module_is_a_model(complete, notebook):
+    pytest.importorskip("torch")
     notebook.succeed("import torch; net = torch.nn.Linear(2, 2); layers = torch.nn.Sequential(net); t = torch.ones(2)")
     assert complete("%sm_package ") == ["%sm_package layers", "%sm_package net"]
 
