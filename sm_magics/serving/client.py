@@ -129,7 +129,7 @@ def ask(worker: socket.socket, request: Request) -> Answer:
     TimeoutError
         If it took longer than the socket's time-out. The worker is of no use any more.
     """
-    worker.sendall(request.frame())
+    worker.sendall(b"".join(request.frame()))
     return Answer.from_frame(*receive(worker))
 
 

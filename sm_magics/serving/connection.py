@@ -38,8 +38,10 @@ class Worker(asyncio.Protocol):
         self._log = _Log(forked.log, log)
         self._loaded: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
-        self._received: list[bytes] = []
-        self._missing = 0
+        self._start = b""  # of a frame whose head is not complete
+        self._head: dict[str, Any] | None = None
+        self._body: list[bytes] = []
+        self._missing = 0  # bytes of the body
         # A process of the handlers' own may keep the connection open after the worker's death.
         forked.exited.add_done_callback(self._abort)
 
@@ -73,7 +75,7 @@ class Worker(asyncio.Protocol):
     def ask(self, request: Request, *, stream: bool) -> None:
         """Send a request. Its answer must be there before the next one."""
         if self._transport is not None:
-            self._transport.write(request.frame(stream=stream))
+            self._transport.writelines(request.frame(stream=stream))
 
     def hold(self, holding: bool) -> None:
         """Read no more of the answer, or go on."""
@@ -109,24 +111,33 @@ class Worker(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
 
     def data_received(self, data: bytes) -> None:
-        """Collect frames."""
-        self._received.append(data)
-        self._missing -= len(data)
-        if self._missing > 0:
-            return
-        received = self._received[0] if len(self._received) == 1 else b"".join(self._received)
-        start, end = 0, LENGTHS_SIZE
-        while end <= len(received):
-            head_length, body_length = lengths(received[start:end])
-            body = end + head_length
-            if body + body_length > len(received):
-                end = body + body_length
-                break
-            self._hear(loads(received[end:body]), received[body : body + body_length])
-            start = body + body_length
-            end = start + LENGTHS_SIZE
-        self._received = [received[start:]] if start < len(received) else []
-        self._missing = end - len(received)
+        """Collect frames. A long body is put together once, when all of it is there."""
+        while data:
+            if self._head is None:
+                data = self._take_head(self._start + data)
+                if self._head is None:
+                    return
+            piece = data if len(data) <= self._missing else data[: self._missing]
+            data = data[len(piece) :]
+            self._body.append(piece)
+            self._missing -= len(piece)
+            if self._missing:
+                return
+            head, body = self._head, b"".join(self._body)
+            self._head, self._body = None, []
+            self._hear(head, body)
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Return what comes after the head, if that is complete."""
+        if len(data) >= LENGTHS_SIZE:
+            head_length, body_length = lengths(data[:LENGTHS_SIZE])
+            end = LENGTHS_SIZE + head_length
+            if len(data) >= end:
+                self._start = b""
+                self._head, self._missing = loads(data[LENGTHS_SIZE:end].decode()), body_length
+                return data[end:]
+        self._start = data
+        return b""
 
     def _hear(self, head: dict[str, Any], body: bytes) -> None:
         self._log.read()  # what was printed on the way to this answer comes before it

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Headers = tuple[tuple[str, str], ...]
+Parts = tuple[bytes, bytes]  # of a frame: a long body is not copied only to stand behind its head
 
 _LENGTHS = struct.Struct("!II")
 LENGTHS_SIZE = _LENGTHS.size
@@ -58,12 +59,12 @@ class Request:
     headers: Headers
     body: bytes
 
-    def frame(self, *, stream: bool = False) -> bytes:
+    def frame(self, *, stream: bool = False) -> Parts:
         """Return the request as it is written to a worker, which may answer it in pieces if `stream`."""
         head: dict[str, Any] = {"method": self.method, "path": self.path, "headers": self.headers}
         if stream:
             head["stream"] = True
-        return frame(head, self.body)
+        return parts(head, self.body)
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,12 @@ class Answer:
         """Return an error without a body, as the HTTP codec under TorchServe answers."""
         return cls(status, _ERROR_REASONS[status], (), b"")
 
-    def frame(self, *, more: bool = False) -> bytes:
+    def frame(self, *, more: bool = False) -> Parts:
         """Return the answer as a worker writes it, with `more` as the first of several pieces."""
         head: dict[str, Any] = {"status": self.status, "reason": self.reason, "headers": self.headers}
         if more:
             head["more"] = True
-        return frame(head, self.body)
+        return parts(head, self.body)
 
     @classmethod
     def from_frame(cls, head: Mapping[str, Any], body: bytes) -> Answer:
@@ -169,10 +170,15 @@ class ModelLoadFailed(Exception):  # noqa: N818 - the fact, as the log says it
         self.traceback = traceback
 
 
-def frame(head: Mapping[str, Any], body: bytes = b"") -> bytes:
-    """Return head and body as one frame."""
+def parts(head: Mapping[str, Any], body: bytes) -> Parts:
+    """Return a frame: all that goes before the body, and the body."""
     text = json.dumps(head).encode()
-    return b"".join((_LENGTHS.pack(len(text), len(body)), text, body))
+    return _LENGTHS.pack(len(text), len(body)) + text, body
+
+
+def frame(head: Mapping[str, Any]) -> bytes:
+    """Return a frame without a body."""
+    return parts(head, b"")[0]
 
 
 def lengths(prefix: bytes | bytearray | memoryview) -> tuple[int, int]:

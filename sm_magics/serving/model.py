@@ -29,7 +29,7 @@ from sagemaker_pytorch_serving_container.default_pytorch_inference_handler impor
 
 from .context import Context, RequestProcessor
 from .forms import body_parameters, query_parameters, split_target
-from .messages import Answer, Headers, frame
+from .messages import Answer, Headers, Parts, parts
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN_IN_VALUES = re.compile(r"[\x00\r\n\v\f]")
@@ -98,7 +98,7 @@ class Model:
         result, processor, request_id = self._transform(target, headers, body)
         return self._whole(result, processor, request_id)
 
-    def stream(self, target: str, headers: Headers, body: bytearray) -> Iterator[bytes]:
+    def stream(self, target: str, headers: Headers, body: bytearray) -> Iterator[Parts]:
         """Answer one request, in pieces if the handlers return an iterator of bytes.
 
         That is an extension: to `answer`, and to the container, such a value is of a type that cannot be sent.
@@ -110,8 +110,8 @@ class Model:
 
         Yields
         ------
-        bytes
-            Frames. An exception before the first piece is an answer like any other exception; one that comes
+        Parts
+            Of one frame. An exception before the first piece is an answer like any other exception; one that comes
             later breaks the answer off.
         """
         result, processor, request_id = self._transform(target, headers, body)
@@ -128,12 +128,12 @@ class Model:
         yield _answer(processor, first, request_id).frame(more=True)
         try:
             for piece in result:
-                yield frame({"more": True}, self._piece(piece))
+                yield parts({"more": True}, self._piece(piece))
         except Exception as error:
             logging.getLogger().exception("The stream breaks off.")
-            yield frame({"more": False, "broken": str(error)})
+            yield parts({"more": False, "broken": str(error)}, b"")
         else:
-            yield frame({"more": False})
+            yield parts({"more": False}, b"")
 
     def _transform(self, target: str, headers: Headers, body: bytearray) -> tuple[Any, RequestProcessor, str]:
         # Parameters first, then headers, which win. Of a header that is sent twice the last one counts.

@@ -18,6 +18,7 @@ from .messages import LENGTHS_SIZE, Assignment, frame, lengths
 from .settings import inherited
 
 _LONGEST_SOCKET_PATH = 100  # sockaddr_un holds 107 bytes on Linux, 103 on macOS
+_BUFFER = 1 << 20  # bytes: a long body goes through in few turns
 
 # One thread: OpenMP does not survive the fork otherwise.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -121,6 +122,8 @@ class WarmProcess:
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
         ours.setblocking(False)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         os.set_blocking(reading, False)
         loop = asyncio.get_running_loop()
         forked: asyncio.Future[tuple[int, asyncio.Future[int]]] = loop.create_future()

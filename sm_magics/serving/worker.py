@@ -26,9 +26,11 @@ import torch
 
 from .context import provide_torchserve
 from .layout import model_directory
-from .messages import LENGTHS_SIZE, Assignment, frame, lengths
+from .messages import LENGTHS_SIZE, Assignment, Parts, frame, lengths
 from .model import Model
 from .settings import cores, inherited
+
+_SHORT = 1 << 16  # bytes: cheaper to copy than to send by themselves
 
 
 def run(assignment: Assignment, connection: socket.socket, log: int) -> NoReturn:
@@ -139,15 +141,23 @@ def _serve(model: Model, connection: socket.socket) -> None:
             headers = tuple((name, value) for name, value in head["headers"])
             if "stream" in head:
                 for piece in model.stream(head["path"], headers, body):
-                    connection.sendall(piece)
+                    _send(connection, piece)
             else:
-                connection.sendall(model.answer(head["path"], headers, body).frame())
+                _send(connection, model.answer(head["path"], headers, body).frame())
+
+
+def _send(connection: socket.socket, parts: Parts) -> None:
+    if len(parts[1]) <= _SHORT:
+        connection.sendall(b"".join(parts))
+    else:
+        for part in parts:
+            connection.sendall(part)
 
 
 def _read(requests: BinaryIO, head_length: int, body_length: int) -> tuple[dict[str, Any], bytearray]:
     from json import loads
 
-    head: dict[str, Any] = loads(requests.read(head_length))
+    head: dict[str, Any] = loads(requests.read(head_length).decode())
     body = bytearray(body_length)
     requests.readinto(body)  # type: ignore[attr-defined]  # typeshed's BinaryIO lacks it
     return head, body
