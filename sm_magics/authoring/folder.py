@@ -25,7 +25,7 @@ from .ownership import Claims, alone, check_notebook, edited, notebook_name, rea
 from .percent import locate
 from .record import NOBODY, Author, FileRecord, Record
 from .script import Script, derived_name
-from .sections import after, changed_by_hand, check_setup, digests, earlier_section, not_run
+from .sections import after, changed_by_hand, check_setup, digests, earlier_section, gone, not_run
 from .source import parse_cell
 
 __all__ = ["Author", "CodeFolder", "Written"]
@@ -55,8 +55,10 @@ class Written:
         Names that another section defined until now, and which one.
     dropped
         Names that the section defined before and that nothing defines any more.
+    removed
+        Whether the section is gone: the cell had no code.
     stale
-        Sections whose cell has not been run in this session.
+        Sections whose cell has not been run in this session, those among them that went with the file.
     generated
         Sections that packaging wrote.
     findings
@@ -73,6 +75,7 @@ class Written:
     unchanged: bool = False
     taken_over: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    removed: bool = False
     stale: tuple[str, ...] = ()
     generated: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -163,7 +166,10 @@ class CodeFolder:
             unchanged=text == before,
             taken_over=merge.taken_over,
             dropped=tuple(name for name in script.defined() if name not in defined),
-            stale=not_run(record.files[SCRIPT], merge.script, author),
+            stale=(
+                *not_run(record.files[SCRIPT], merge.script, author),
+                *(gone(entry, merge) if before is None else ()),
+            ),
             generated=record.files[SCRIPT].generated_sections,
             findings=self.check(),
             copy=copy,
@@ -194,7 +200,8 @@ class CodeFolder:
             section=name,
             handlers={handler: defined.get(handler, "") for handler in HANDLERS},
             replaced=True,
-            dropped=tuple(gone for gone in script.defined() if gone not in defined),
+            removed=True,
+            dropped=tuple(known for known in script.defined() if known not in defined),
             stale=not_run(record.files[SCRIPT], rest, author),
             generated=record.files[SCRIPT].generated_sections,
             findings=self.check(),

@@ -76,6 +76,12 @@ def after(merge: Merge, entry: FileRecord, author: Author, *, generated: bool) -
     return FileRecord(notebook=entry.notebook, sections=sections)
 
 
+def gone(entry: FileRecord, merge: Merge) -> tuple[str, ...]:
+    """Return the sections that cells had written, and that the script has no longer."""
+    there = {section.name for section in merge.script.sections}
+    return tuple(name for name, known in entry.sections.items() if name not in there and not known.generated)
+
+
 def not_run(entry: FileRecord, script: Script, author: Author) -> tuple[str, ...]:
     """Return the sections whose cell has not been run in the author's session."""
     if not author.session:

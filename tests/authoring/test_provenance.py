@@ -78,6 +78,7 @@ def test_a_cell_without_code_removes_its_section(folder, cell, body):
     folder.write_section(MODEL_FN, author=cell(1))
     folder.write_section(PREDICT_FN, author=cell(2))
     written = folder.write_section(body, name="predict_fn", author=cell(2))
+    assert written.removed
     assert (written.section, written.dropped, written.handlers["predict_fn"]) == ("predict_fn", ("predict_fn",), "")
     assert (folder.path / "inference.py").read_text() == f"# %% model_fn\n{MODEL_FN}"
     folder.write_section(PREDICT_FN, author=cell(2))
@@ -118,6 +119,13 @@ def test_what_cells_wrote_and_is_gone_is_known(folder, cell):
     assert folder.lost() == {}
     shutil.rmtree(folder.path)
     assert folder.lost() == {"code/helpers.py": (), "code/inference.py": ("predict_fn",)}
+
+
+def test_the_first_cell_after_the_script_went_says_which_are_still_to_be_run(folder, cell):
+    folder.write_section(PREDICT_FN, author=cell(1))
+    folder.write_section(OUTPUT_FN, author=cell(2))
+    shutil.rmtree(folder.path)
+    assert folder.write_section(PREDICT_FN, author=cell(1)).stale == ("output_fn",)
 
 
 def test_generated_code_that_is_gone_is_nobodys_loss(folder, cell):
