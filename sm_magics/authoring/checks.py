@@ -74,6 +74,17 @@ def check_layout(paths: Iterable[str]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
+def unreadable(path: str, error: Exception) -> Finding:
+    """Return what is wrong with a Python file that has no text."""
+    return Finding(
+        "SM101",
+        "error",
+        f"{path} cannot be read as Python ({error}): importing it would fail, and the model would never load.",
+        "Save the file as UTF-8.",
+        path=path,
+    )
+
+
 def _syntax(source: str, path: str) -> Finding:
     line, message = 0, "it cannot be read"
     try:

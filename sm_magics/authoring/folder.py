@@ -17,7 +17,7 @@ from sm_magics.errors import AuthoringError, FileConflictError
 
 from .atomic import keep_copy, make_directory, write_atomically
 from .bindings import definitions
-from .checks import MODEL_MODULE, check_layout, check_module
+from .checks import MODEL_MODULE, check_layout, check_module, unreadable
 from .contract import HANDLERS, check_contract
 from .findings import Finding, not_silenced
 from .inside import check_encoding, check_inside, checked_path
@@ -334,7 +334,7 @@ class CodeFolder:
                 with tokenize.open(path) as file:  # as Python reads it: in the encoding that it declares
                     text = file.read()
             except (OSError, UnicodeDecodeError, SyntaxError) as error:
-                found.append(_unreadable(name, error))
+                found.append(unreadable(name, error))
                 continue
             here = [*check_module(text, name)]
             if name == SCRIPT:
@@ -391,13 +391,3 @@ class CodeFolder:
 def _located(finding: Finding, text: str) -> Finding:
     section, line = locate(text, finding.line)
     return replace(finding, section=section, cell_line=line)
-
-
-def _unreadable(name: str, error: Exception) -> Finding:
-    return Finding(
-        "SM101",
-        "error",
-        f"{name} cannot be read as Python ({error}): importing it would fail, and the model would never load.",
-        "Save the file as UTF-8.",
-        path=name,
-    )
