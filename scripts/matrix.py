@@ -38,7 +38,7 @@ def floors() -> tuple[str, ...]:
     return tuple(f"{match[1]}=={match[2]}" for match in matches if match)
 
 
-SDK_TESTS = ("tests/hosting", "tests/magics", "tests/local")
+SDK_TESTS = ("tests/hosting", "tests/magics")
 ROWS = (
     # An SDK 2 as old as its floor: the only one that goes with a boto3 as old as ours.
     Row("floors", python="3.10", packages=(*floors(), "sagemaker==2.237.0")),

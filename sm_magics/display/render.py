@@ -36,6 +36,8 @@ def written(value: Written) -> Shown:
     state = BAD if errors else WARN if value.findings else OK
     # Not whether it was new, replaced or the same: what is saved with the notebook stays true when it runs again.
     what = f"section {value.section}" if value.section else "written"
+    if value.removed:
+        what += " removed"
     parts: list[Part] = []
     if value.handlers:
         parts.append(_handlers(value))

@@ -30,7 +30,8 @@ class AuthoringMagics(Magics):
         """Write the cell into code/inference.py, the script that SageMaker runs.
 
         Define model_fn, input_fn, predict_fn and output_fn (or transform_fn), in one cell or in several. A handler
-        that no cell defines is the container's default. Running a cell again replaces its section in place.
+        that no cell defines is the container's default. Running a cell again replaces its section in place; a cell
+        with a NAME and nothing but a comment removes that section.
         """
         from sm_magics.authoring import CodeFolder
         from sm_magics.display import render
