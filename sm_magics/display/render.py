@@ -44,6 +44,8 @@ def written(value: Written) -> Shown:
     parts += [
         page.paragraph(f"{name} is taken over from section {section}.") for name, section in value.taken_over.items()
     ]
+    if value.dropped:
+        parts.append(page.paragraph(f"No cell defines {', '.join(value.dropped)} any more."))
     parts += findings(value.findings)
     return page.card(state, f"code/{value.path.name}" if value.section else _inside_code(value), what, *parts)
 

@@ -168,6 +168,11 @@ def test_what_an_earlier_session_left_looks_as_if_it_were_not_there():
     assert render.written(fresh) == render.written(again)
 
 
+def test_what_no_cell_defines_any_more_is_said():
+    written = Written(path=Path("/x/code/inference.py"), section="s", dropped=("output_fn",))
+    assert "No cell defines output_fn any more." in render.written(written).text
+
+
 def test_a_package_names_sections_whose_cell_was_not_run():
     assert "not run in this session: predict_fn" in render.package(package(), ("predict_fn",)).text
     assert "session" not in render.package(package()).text
