@@ -227,5 +227,6 @@ def log(name: str, place: str, lines: Sequence[str], tail: int = 0) -> Shown:
     read = diagnosis.read(lines)
     failure = _failure(read) if read else []
     shown = diagnosis.summarized(lines)[-tail:]
-    earlier = [page.paragraph(f"The last {tail} lines; -n 0 shows all.", dim=True)] if 0 < tail < len(lines) else []
+    said = f"The last {tail} lines; -n 0 shows all:" if 0 < tail < len(lines) else "The log:" if read else ""
+    earlier = [page.paragraph(said, dim=True)] if said else []
     return page.card(BAD if read else OK, name, what, *failure, *earlier, page.listing(shown))
