@@ -382,3 +382,13 @@ def check_shape(answers: bytes) -> bytes:
         assert error.pop("message")
         assert error == {"code": status, "type": TYPES[status]}
     return rest[length:]
+
+
+@pytest.mark.parametrize(("host", "status"), [
+    ("evil.example", "403"), ("evil.example:80", "403"), ("127.0.0.1.evil.example", "403"),
+    ("localhost", "200"), ("LOCALHOST:1", "200"), ("127.0.0.1", "200"), ("[::1]:8080", "200"),
+])  # fmt: skip
+def test_a_page_whose_name_leads_here_gets_no_answer(server, host, status):
+    with Raw(server) as raw:
+        raw.socket.sendall(f"GET /ping HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert raw.answer()[0].split()[1] == status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -123,7 +124,8 @@ def test_last_words_of_a_dying_worker_are_in_the_log(start_server, write_model):
 
     server.json('"last words"')
 
-    assert server.wait_for_line("without a line feed").endswith("[INFO ] MODEL_LOG - without a line feed")
+    line = server.wait_for_line("without a line feed")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}[+-]\d\d:\d\d \[INFO \] MODEL_LOG - without a line feed", line)
 
 
 def test_worker_that_takes_too_long_is_replaced(start_server, write_model):

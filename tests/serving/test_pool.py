@@ -539,3 +539,46 @@ def test_every_request_is_answered_while_workers_die_and_are_killed(loop, make_p
         assert {answer.status for answer in answers} == {200}
 
     loop.run_until_complete(scenario())
+
+
+def test_handlers_find_no_credentials_of_the_users(loop, make_pool, tmp_path):
+    async def scenario():
+        (tmp_path / ".aws").mkdir()
+        (tmp_path / ".aws" / "credentials").write_text("[default]\naws_access_key_id=A\naws_secret_access_key=B\n")
+        pool = make_pool(environ={"HOME": str(tmp_path)})
+        await pool.start()
+        answer = await pool.invoke(order(eval="__import__('boto3').Session().get_credentials() is None"))
+        assert answer.body == b"true"
+
+    loop.run_until_complete(scenario())
+
+
+FORKS_TWICE = """
+import errno, os
+forks, fork = [], os.fork
+def few():
+    if len(forks) == 2: raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    forks.append(None)
+    return fork()
+os.fork = few
+"""
+
+
+def test_a_fork_that_fails_leaves_the_workers_that_there_are(loop, log, tmp_path, write_model):
+    async def scenario():
+        (tmp_path / "sitecustomize.py").write_text(FORKS_TWICE)
+        with tempfile.TemporaryDirectory(prefix="sm-", dir="/tmp") as directory:
+            environ = {"PYTHONPATH": str(tmp_path)}
+            parent = await WarmParent.start(sys.executable, Path(directory), environ=environ)
+            pool = WorkerPool(write_model(OBEDIENT), parent=parent, log=log.append)
+            try:
+                await pool.start()
+                more = WorkerPool(write_model(OBEDIENT), parent=parent, log=log.append, workers=2)
+                with pytest.raises(ParentFailed, match="No worker can be forked: Resource temporarily unavailable"):
+                    await more.start()
+                assert (await pool.invoke(order(eval="7"))).body == b"7"
+            finally:
+                await pool.close(drain=0)
+                await parent.close()
+
+    loop.run_until_complete(scenario())
