@@ -115,6 +115,8 @@ class ParentClient:
         """Return the parent's next message of that kind, about that worker. Ends of others are passed over."""
         while True:
             message, _ = receive(self._control)
+            if what == "pid" and "failed" in message:
+                raise ParentFailed(message["failed"])
             if what in message and pid in {None, message[what]}:
                 return message
 

@@ -83,11 +83,17 @@ class ForkServer:
 
     def _fork(self, connection: socket.socket, assignment: dict[str, Any], requests: int, log: int) -> None:
         parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(parent, assignment, requests, log)
-        os.close(requests)
-        os.close(log)
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes, no more memory: the workers that there are go on
+            self._tell(connection, {"failed": f"No worker can be forked: {error.strerror or error}."})
+            return
+        else:
+            if pid == 0:
+                self._become_worker(parent, assignment, requests, log)
+        finally:
+            os.close(requests)
+            os.close(log)
         self._owners[pid] = connection
         self._tell(connection, {"pid": pid})
 

@@ -231,12 +231,24 @@ class Connection(asyncio.Protocol):
         if len(self._url) > _LONGEST_LINE or self._head_size - len(self._url) > _LONGEST_HEAD:
             self._refusal = _invalid()
             return
+        if not self._is_for_here():
+            self._refusal = Answer.error(403, "ForbiddenException", "This server answers to loopback addresses only.")
+            return
         length = self._fields.get(b"content-length")
         if length and int(length) > self._front.max_request:
             self._refusal = Answer.empty(413)
         expected = self._fields.get(b"expect")
         if expected and self._answering is None:
             self._expect(expected.lower())
+
+    def _is_for_here(self) -> bool:
+        """Return whether the Host is a loopback one: a web page whose name leads here (DNS rebinding) names its own."""
+        address = self._transport.get_extra_info("sockname") if self._transport else None
+        host = self._fields.get(b"host")
+        if host is None or not isinstance(address, tuple):
+            return True
+        name = re.sub(rb":\d*$", b"", host.strip()).strip(b"[]").lower()
+        return name in {b"localhost", b"::1"} or re.fullmatch(rb"127(\.\d{1,3}){3}", name) is not None
 
     def _expect(self, expected: bytes) -> None:
         """Answer a client that waits before it sends the body."""

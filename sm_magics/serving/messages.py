@@ -28,6 +28,7 @@ LENGTHS_SIZE = _LENGTHS.size
 # TorchServe writes its own errors so: pretty-printed, and a line feed after it.
 _ERROR_REASONS = {
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     413: "Request Entity Too Large",
     417: "Expectation Failed",

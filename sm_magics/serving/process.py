@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from .messages import LENGTHS_SIZE, Assignment, frame, lengths
 from .settings import inherited
@@ -182,8 +183,12 @@ class WarmProcess:
     def _hear(self, text: bytearray) -> None:
         from json import loads
 
-        message: dict[str, int] = loads(text)
-        if "pid" in message:
+        message: dict[str, Any] = loads(text)
+        if "failed" in message:
+            waiting = self._asked.popleft()
+            if not waiting.done():
+                waiting.set_exception(ParentFailed(message["failed"]))
+        elif "pid" in message:
             exited = self._exits[message["pid"]] = asyncio.get_running_loop().create_future()
             waiting = self._asked.popleft()
             if waiting.done():  # who asked has gone
@@ -211,17 +216,19 @@ class _LastLines:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._lines: deque[str] = deque(maxlen=20)
+        self._rest = b""
         self.reading = asyncio.create_task(self._read(process))
 
     @property
     def text(self) -> str:
         """The lines, after a line feed; empty if there are none."""
-        return "".join(f"\n{line}" for line in self._lines)
+        return "".join(f"\n{line}" for line in (*self._lines, self._rest.decode(errors="replace")) if line)
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        if process.stderr is not None:
-            async for line in process.stderr:
-                self._lines.append(line.decode(errors="replace").rstrip())
+        while process.stderr is not None and (data := await process.stderr.read(1 << 16)):
+            lines = (self._rest + data).decode(errors="replace").splitlines(keepends=True)
+            self._rest = b"" if lines[-1].endswith("\n") else lines.pop()[-4096:].encode()  # a line may have no end
+            self._lines.extend(line.rstrip() for line in lines)
 
 
 async def _until_ready(process: asyncio.subprocess.Process, errors: _LastLines, python: str) -> None:

@@ -58,6 +58,14 @@ _INHERITED = (
 )
 
 
+# boto3 would find a profile in the home directory, or ask the machine that it thinks it runs on.
+_NO_CREDENTIALS = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
 @dataclass(frozen=True)
 class Settings:
     """Limits and time-outs of one model's server.
@@ -116,8 +124,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of an environment that workers inherit."""
-    return {name: environ[name] for name in _INHERITED if name in environ}
+    """Return the part of an environment that workers inherit, with the ways to the user's AWS credentials closed."""
+    return {**{name: environ[name] for name in _INHERITED if name in environ}, **_NO_CREDENTIALS}
 
 
 def cores() -> int:

@@ -70,7 +70,7 @@ class Raw:
 
 
 def request(body: bytes, *headers: str, method: str = "POST", path: str = "/invocations") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: model", *headers, f"Content-Length: {len(body)}", "", ""]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
 
 
@@ -101,7 +101,7 @@ def test_request_that_comes_byte_by_byte_is_answered(server):
 
 def test_chunked_body_is_put_together(server):
     with Raw(server) as raw:
-        raw.socket.sendall(b"POST /invocations HTTP/1.1\r\nHost: m\r\nTransfer-Encoding: chunked\r\n\r\n")
+        raw.socket.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         raw.socket.sendall(b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n")
         assert raw.answer()[2] == b"abcde"
 
@@ -118,7 +118,7 @@ def test_client_that_expects_100_continue_is_told_to(server):
 def test_client_that_expects_100_continue_for_too_much_is_refused_before_it_sends(server):
     with Raw(server) as raw:
         raw.socket.sendall(
-            b"POST /invocations HTTP/1.1\r\nHost: m\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (LIMIT + 1)
+            b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (LIMIT + 1)
         )
         line, headers, body = raw.answer()
         assert (line, body, "content-type" in headers) == ("HTTP/1.1 413 Request Entity Too Large", b"", False)
@@ -162,7 +162,7 @@ def test_body_of_the_most_allowed_bytes_goes_in_and_comes_out(server):
 def test_one_byte_more_is_refused_with_an_empty_413(server, chunked):
     with Raw(server) as raw:
         if chunked:
-            raw.socket.sendall(b"POST /invocations HTTP/1.1\r\nHost: m\r\nTransfer-Encoding: chunked\r\n\r\n")
+            raw.socket.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
             raw.socket.sendall(b"%x\r\n" % (LIMIT + 1) + bytes(LIMIT + 1) + b"\r\n0\r\n\r\n")
         else:
             raw.socket.sendall(request(bytes(LIMIT + 1)))
@@ -196,7 +196,7 @@ def test_limits_can_be_lifted(start_server, server):
         ("/invocations/more", 404),
         ("//invocations", 404),
         ("/models", 404),
-        ("http://other/invocations", 404),
+        ("http://localhost/invocations", 404),
         ("/invocations?model_name=other", 404),
         ("/invocations?model_name=model&x", 200),
         ("/invocations/?model_name=", 200),
