@@ -197,7 +197,7 @@ def test_default_is_a_unix_socket_that_only_its_user_may_open():
             assert path.stat().st_mode & 0o777 == 0o600
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(path))
-                client.sendall(b"GET /ping HTTP/1.1\r\nHost: model\r\n\r\n")
+                client.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
         finally:
             process.terminate()

@@ -570,10 +570,11 @@ def test_a_fork_that_fails_leaves_the_workers_that_there_are(loop, log, tmp_path
         with tempfile.TemporaryDirectory(prefix="sm-", dir="/tmp") as directory:
             environ = {"PYTHONPATH": str(tmp_path)}
             parent = await WarmParent.start(sys.executable, Path(directory), environ=environ)
-            pool = WorkerPool(write_model(OBEDIENT), parent=parent, log=log.append)
+            model_dir = write_model(OBEDIENT)
+            pool = WorkerPool(model_dir, parent=parent, log=log.append)
             try:
                 await pool.start()
-                more = WorkerPool(write_model(OBEDIENT), parent=parent, log=log.append, workers=2)
+                more = WorkerPool(model_dir, parent=parent, log=log.append, workers=2)
                 with pytest.raises(ParentFailed, match="No worker can be forked: Resource temporarily unavailable"):
                     await more.start()
                 assert (await pool.invoke(order(eval="7"))).body == b"7"
