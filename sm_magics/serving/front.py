@@ -12,6 +12,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 import httptools
@@ -86,6 +87,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, front: Front) -> None:
         self._front = front
         self._transport: asyncio.Transport | None = None
+        self._on_port = False  # else on a Unix socket, where no web page leads
         self._parser = httptools.HttpRequestParser(self)
         self._between = True  # no request has begun
         self._start = b""  # of a request whose method is not complete
@@ -108,6 +110,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
+        self._on_port = isinstance(transport.get_extra_info("sockname"), tuple)
         self._front.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -231,7 +234,7 @@ class Connection(asyncio.Protocol):
         if len(self._url) > _LONGEST_LINE or self._head_size - len(self._url) > _LONGEST_HEAD:
             self._refusal = _invalid()
             return
-        if not self._is_for_here():
+        if self._on_port and not _is_loopback(self._fields.get(b"host")):
             self._refusal = Answer.error(403, "ForbiddenException", "This server answers to loopback addresses only.")
             return
         length = self._fields.get(b"content-length")
@@ -240,15 +243,6 @@ class Connection(asyncio.Protocol):
         expected = self._fields.get(b"expect")
         if expected and self._answering is None:
             self._expect(expected.lower())
-
-    def _is_for_here(self) -> bool:
-        """Return whether the Host is a loopback one: a web page whose name leads here (DNS rebinding) names its own."""
-        address = self._transport.get_extra_info("sockname") if self._transport else None
-        host = self._fields.get(b"host")
-        if host is None or not isinstance(address, tuple):
-            return True
-        name = re.sub(rb":\d*$", b"", host.strip()).strip(b"[]").lower()
-        return name in {b"localhost", b"::1"} or re.fullmatch(rb"127(\.\d{1,3}){3}", name) is not None
 
     def _expect(self, expected: bytes) -> None:
         """Answer a client that waits before it sends the body."""
@@ -371,6 +365,15 @@ class Connection(asyncio.Protocol):
             if self._transport is not None and not received.chunked:
                 self._transport.abort()
         self._go_on()
+
+
+@lru_cache(maxsize=64)
+def _is_loopback(host: bytes | None) -> bool:
+    """Return whether a Host is this machine's: a web page whose name leads here (DNS rebinding) names its own."""
+    if host is None:
+        return True
+    name = re.sub(rb":\d*$", b"", host.strip()).strip(b"[]").lower()
+    return name in {b"localhost", b"::1"} or re.fullmatch(rb"127(\.\d{1,3}){3}", name) is not None
 
 
 def _invalid() -> Answer:

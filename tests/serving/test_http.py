@@ -328,6 +328,7 @@ TYPES = {
     400: "BadRequestException",
     404: "ResourceNotFoundException",
     500: "InternalServerException",
+    403: "ForbiddenException",
     503: "InternalServerException",
 }
 
