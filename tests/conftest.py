@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from sm_magics.home import ServiceAddress
 
@@ -27,6 +28,14 @@ _NEED_TORCH = (
     "serving",
 )
 collect_ignore = list(_NEED_TORCH) if importlib.util.find_spec("torch") is None else []
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shells_end_with_their_tests() -> Iterator[None]:
+    """Every shell registers a clean-up at exit that collects garbage: minutes for the hundreds that the tests make."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(InteractiveShell, "atexit_operations", lambda _shell: None)
+        yield
 
 
 class Machine:
