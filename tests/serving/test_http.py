@@ -117,9 +117,8 @@ def test_client_that_expects_100_continue_is_told_to(server):
 
 def test_client_that_expects_100_continue_for_too_much_is_refused_before_it_sends(server):
     with Raw(server) as raw:
-        raw.socket.sendall(
-            b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (LIMIT + 1)
-        )
+        head = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        raw.socket.sendall(head % (LIMIT + 1))
         line, headers, body = raw.answer()
         assert (line, body, "content-type" in headers) == ("HTTP/1.1 413 Request Entity Too Large", b"", False)
 
