@@ -7,24 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument
 
 from sm_magics.errors import PayloadError
 
 from . import parsing
-from .session import SmMagics
+from .session import SessionMagics
 
 JSON = "application/json"
 
 
 @magics_class
-class CallingMagics(Magics):
+class CallingMagics(SessionMagics):
     """Values go to endpoints."""
-
-    def __init__(self, session: SmMagics) -> None:
-        super().__init__(session.shell)
-        self.session = session
 
     @no_var_expand
     @needs_local_scope

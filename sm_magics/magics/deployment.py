@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+from IPython.core.magic import line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument
 
 from sm_magics.errors import DeploymentError, EndpointNotFound
@@ -16,7 +16,7 @@ from sm_magics.settings import LOCAL
 
 from . import packaging, parsing
 from .live import Live
-from .session import SmMagics
+from .session import SessionMagics
 
 if TYPE_CHECKING:
     from sm_magics.hosting import Origin, Removal
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 
 
 @magics_class
-class DeploymentMagics(Magics):
+class DeploymentMagics(SessionMagics):
     """Packages become endpoints, and go again."""
-
-    def __init__(self, session: SmMagics) -> None:
-        super().__init__(session.shell)
-        self.session = session
 
     @no_var_expand
     @line_magic

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+from IPython.core.magic import line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument
 
 from sm_magics.errors import ExpressionError
@@ -16,7 +16,7 @@ from sm_magics.progress import Listener, ignore
 
 from . import parsing
 from .live import Live
-from .session import SmMagics
+from .session import SessionMagics, SmMagics
 
 if TYPE_CHECKING:
     from sm_magics.packaging import Package
@@ -108,12 +108,8 @@ def _name(expression: str, model: Any) -> str:
 
 
 @magics_class
-class PackagingMagics(Magics):
+class PackagingMagics(SessionMagics):
     """Model variables become archives."""
-
-    def __init__(self, session: SmMagics) -> None:
-        super().__init__(session.shell)
-        self.session = session
 
     @no_var_expand
     @line_magic

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics
 from traitlets import Unicode
 from traitlets.config import Configurable
 
@@ -271,3 +272,11 @@ class SmMagics(Configurable):
             "This notebook has no endpoint on this machine.",
             hint="%sm_deploy MODEL    # or %sm_endpoints: all there are",
         )
+
+
+class SessionMagics(Magics):
+    """Magics of one group, which share the kernel's session with all others."""
+
+    def __init__(self, session: SmMagics) -> None:
+        super().__init__(session.shell)
+        self.session = session

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import line_magic, magics_class
 from IPython.core.magic_arguments import argument
 
 from . import parsing
-from .session import SmMagics
+from .session import SessionMagics
 
 
 @magics_class
-class StatusMagics(Magics):
+class StatusMagics(SessionMagics):
     """How endpoints are."""
-
-    def __init__(self, session: SmMagics) -> None:
-        super().__init__(session.shell)
-        self.session = session
 
     @line_magic
     @parsing.magic

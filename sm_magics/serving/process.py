@@ -19,6 +19,7 @@ from .messages import LENGTHS_SIZE, Assignment, frame, lengths
 from .settings import inherited
 
 _LONGEST_SOCKET_PATH = 100  # sockaddr_un holds 107 bytes on Linux, 103 on macOS
+START_SECONDS = 180.0  # to import torch; seconds on most machines, a minute from a cold network disk
 _BUFFER = 1 << 20  # bytes: a long body goes through in few turns
 
 # One thread: OpenMP does not survive the fork otherwise.
@@ -99,11 +100,14 @@ class WarmProcess:
         control = socket.socket(socket.AF_UNIX)
         control.setblocking(False)
         try:
-            await _until_ready(process, errors, python)
+            await asyncio.wait_for(_until_ready(process, errors, python), START_SECONDS)
             await asyncio.get_running_loop().sock_connect(control, str(path))
-        except BaseException:
+        except BaseException as error:
             control.close()
             await _end(process, errors, path)
+            if isinstance(error, asyncio.TimeoutError):
+                late = f"{python} was not ready to fork workers after {START_SECONDS:g} s."
+                raise ParentFailed(late + errors.text) from error
             raise
         return cls(process, path, control, errors)
 

@@ -583,3 +583,14 @@ def test_a_fork_that_fails_leaves_the_workers_that_there_are(loop, log, tmp_path
                 await parent.close()
 
     loop.run_until_complete(scenario())
+
+
+def test_an_interpreter_that_never_gets_ready_is_given_up(loop, tmp_path, monkeypatch):
+    async def scenario():
+        (tmp_path / "sitecustomize.py").write_text("import sys; print('x' * 300_000, file=sys.stderr); input()")
+        with tempfile.TemporaryDirectory(prefix="sm-", dir="/tmp") as directory:
+            monkeypatch.setattr("sm_magics.serving.process.START_SECONDS", 1.0)
+            with pytest.raises(ParentFailed, match="was not ready to fork workers"):
+                await WarmParent.start(sys.executable, Path(directory), environ={"PYTHONPATH": str(tmp_path)})
+
+    loop.run_until_complete(scenario())
