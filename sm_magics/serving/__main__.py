@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -41,6 +42,8 @@ _PASSED_ON = ("SAGEMAKER_", "TS_", "OMP_", "MKL_", "TORCH_")
 def main(arguments: list[str] | None = None) -> int:
     """Serve until told to stop; return the exit status."""
     options = _parser().parse_args(arguments)
+    # What a library has to say goes to the log; standard error says why the server ended, and nothing else.
+    logging.basicConfig(stream=sys.stdout, format="%(asctime)s [%(levelname)s] %(name)s - %(message)s")
     environ = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     environ.update(options.env)
     try:
