@@ -15,7 +15,7 @@ from sm_magics.errors import (
 )
 from sm_magics.packaging import Package
 from sm_magics.progress import Listener, Progress, ignore
-from sm_magics.settings import Settings
+from sm_magics.settings import LOCAL, Settings
 
 from . import artifacts, endpoints, plan, removal
 from .connection import Connection, connect
@@ -151,6 +151,6 @@ def _call(connection: Connection, operation: str, request: Mapping[str, Any], *,
 
 def _done(endpoint: Endpoint, outcome: str, planned: plan.DeploymentPlan, package: Package) -> Endpoint:
     endpoint.outcome = outcome
-    gap = planned.image.gap(package.torch) if endpoint.where != "local" else ""
+    gap = planned.image.gap(package.torch) if endpoint.where != LOCAL else ""
     endpoint.notes = (gap,) if gap else ()
     return endpoint

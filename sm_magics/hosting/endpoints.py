@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from sm_magics.errors import (
@@ -19,7 +19,7 @@ from sm_magics.errors import (
 from sm_magics.progress import Listener, StatusChanged, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import diagnosis, invoking, logs, plan
+from . import diagnosis, invoking, logs, plan, references
 from .connection import Connection, connect, found
 
 IN_SERVICE = "InService"
@@ -30,7 +30,8 @@ MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "De
 WAIT_SECONDS = {True: 900.0, False: 3600.0}
 """How long to wait for an endpoint on this machine, and in AWS, unless told otherwise."""
 
-_POLL_SECONDS = {True: 0.05, False: 5.0}  # on this machine the answer itself is held back until something happens
+POLL_SECONDS = {True: 0.05, False: 5.0}
+"""How long to wait between two looks at an endpoint on its way, on this machine, and in AWS."""
 
 
 @dataclass
@@ -154,7 +155,7 @@ class Endpoint:
                         f"{self.name} on {self.place} is still {self.status}. It goes on without this cell.",
                         hint=f"%sm_status {self.name}    # or %sm_delete {self.name}",
                     )
-                pause.wait(_POLL_SECONDS[is_local])
+                pause.wait(POLL_SECONDS[is_local])
         except KeyboardInterrupt as error:
             raise DeploymentInterrupted(
                 f"Interrupted: {self.name} on {self.place} was {last or 'being asked'} and goes on without this cell.",
@@ -204,17 +205,9 @@ class Endpoint:
         """Return every line that its containers have printed since it was created."""
         return logs.lines(self.name, self.connection, since=self.created)
 
-    def tags(self) -> dict[str, str]:
+    def tags(self) -> Mapping[str, str]:
         """Return its tags."""
-        connection = self.connection
-        with connection.calling():
-            pages = connection.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=self.arn)
-            return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was created; 0 if that is not known."""
-        return (datetime.now(timezone.utc) - self.created).total_seconds() if self.created else 0.0
+        return references.tags(self.connection, self.arn)
 
 
 def get(name: str, connection: Connection) -> Endpoint | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from sm_magics.errors import EndpointFailed, EndpointNotFound, EndpointTimeout
 
 from . import artifacts, plan, references
-from .endpoints import MOVING, WAIT_SECONDS, Endpoint
+from .endpoints import MOVING, POLL_SECONDS, WAIT_SECONDS, Endpoint
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def wait_until_gone(endpoint: Endpoint) -> None:
         except EndpointNotFound:
             endpoint.status = "Deleted"
             return
-        pause.wait(0.05 if endpoint.connection.is_local else 5.0)
+        pause.wait(POLL_SECONDS[endpoint.connection.is_local])
     raise EndpointTimeout(f"{endpoint.name} is still {endpoint.status}.", hint=f"%sm_status {endpoint.name}")
 
 
