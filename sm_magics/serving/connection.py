@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from json import loads
 from typing import Any, cast
@@ -42,6 +43,7 @@ class Worker(asyncio.Protocol):
         self._head: dict[str, Any] | None = None
         self._body: list[bytes] = []
         self._missing = 0  # bytes of the body
+        self._unread = False
         # A process of the handlers' own may keep the connection open after the worker's death.
         forked.exited.add_done_callback(self._abort)
 
@@ -75,6 +77,7 @@ class Worker(asyncio.Protocol):
     def ask(self, request: Request, *, stream: bool) -> None:
         """Send a request. Its answer must be there before the next one."""
         if self._transport is not None:
+            self._unread = self._transport.is_closing()  # it drops what it gets now, and has yet to tell us
             self._transport.writelines(request.frame(stream=stream))
 
     def hold(self, holding: bool) -> None:
@@ -154,11 +157,21 @@ class Worker(asyncio.Protocol):
             self._loaded.set_result({})
         self.lost = True
         # The kernel reports an error, not an end, if the other side closed with data unread, or had closed before.
-        self.on_lost(isinstance(exc, (BrokenPipeError, ConnectionResetError)))
+        self.on_lost(self._unread or isinstance(exc, (BrokenPipeError, ConnectionResetError)))
 
     def _abort(self, _exited: object) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._unread = self._unread or self._was_reset()
             self._transport.abort()
+
+    def _was_reset(self) -> bool:
+        try:
+            self._forked.connection.recv(1, socket.MSG_PEEK)
+        except ConnectionResetError:
+            return True
+        except OSError:
+            pass
+        return False
 
 
 class _Log:

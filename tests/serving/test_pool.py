@@ -366,6 +366,22 @@ def test_warm_process_that_is_killed_is_started_again(loop, short_dir, write_mod
     assert not list(short_dir.iterdir())
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_request_at_any_moment_after_a_worker_was_killed_is_answered(loop, make_pool, lives, turns):
+    async def scenario():
+        pool = make_pool()
+        await pool.start()
+        worker = int((await pool.invoke(order(eval="os.getpid()"))).body)
+        os.kill(worker, 9)
+        while lives(worker):
+            pass  # and the event loop hears of nothing yet
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert (await pool.invoke(order(eval="1"))).body == b"1"
+
+    loop.run_until_complete(scenario())
+
+
 def test_closed_warm_process_takes_its_workers_along_and_forks_no_more(loop, short_dir, write_model, log, lives):
     async def scenario():
         parent = await WarmParent.start(sys.executable, short_dir)
