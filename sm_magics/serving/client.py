@@ -36,10 +36,16 @@ class ParentClient:
     ------
     ParentFailed
         If no parent listens there.
+
+    Attributes
+    ----------
+    pid
+        Process id of the worker that was forked last, 0 before the first.
     """
 
     def __init__(self, address: Path, *, timeout: float | None = None) -> None:
         self._timeout = timeout
+        self.pid = 0
         self._control = socket.socket(socket.AF_UNIX)
         self._control.settimeout(timeout)
         try:
@@ -89,7 +95,7 @@ class ParentClient:
             with theirs:
                 sent = socket.send_fds(self._control, [message], [theirs.fileno(), log])
                 self._control.sendall(message[sent:])
-            pid = self._told("pid")["pid"]
+            pid = self.pid = self._told("pid")["pid"]
         except TimeoutError:
             ours.close()
             raise
@@ -119,6 +125,29 @@ class ParentClient:
                 raise ParentFailed(message["failed"])
             if what in message and pid in {None, message[what]}:
                 return message
+
+
+def find_parent(directory: Path, python: str) -> Path | None:
+    """Return the socket of a running parent of this interpreter, None if there is none.
+
+    Parameters
+    ----------
+    directory
+        Where whoever started it keeps its sockets: what `WarmParent.start` was given.
+    python
+        The interpreter's path, as it was given there.
+    """
+    for about in sorted(directory.glob("warm-*/python")):
+        address = about.with_name("parent")
+        try:
+            if about.read_text() != python:
+                continue
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(address))
+        except OSError:  # it has ended, or is just starting
+            continue
+        return address
+    return None
 
 
 def ask(worker: socket.socket, request: Request) -> Answer:

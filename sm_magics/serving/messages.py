@@ -146,12 +146,16 @@ class Assignment:
         Whether the default ``input_fn`` may unpickle objects in ``application/x-npy`` bodies.
     max_response
         Bytes of an answer's body.
+    importable
+        Names of the top-level modules that the handlers can import, besides the standard library's and the model
+        directory's own. None: all that are installed.
     """
 
     model_dir: str
     environ: Mapping[str, str]
     allow_pickle: bool
     max_response: int
+    importable: tuple[str, ...] | None = None
 
 
 class ModelLoadFailed(Exception):  # noqa: N818 - the fact, as the log says it

@@ -81,6 +81,7 @@ class WarmProcess:
             If it cannot be started, or cannot import what it needs.
         """
         path = _socket_path(directory)
+        path.with_name("python").write_text(python)  # for `client.find_parent`
         environment = {**inherited(os.environ), **_ONE_THREAD, **environ}
         arguments = (python, "-m", "sm_magics.serving.forkserver", str(path), str(os.getpid()))
         try:
@@ -94,7 +95,7 @@ class WarmProcess:
                 start_new_session=True,  # a Ctrl-C in a terminal is not for it
             )
         except (OSError, ValueError) as error:  # ValueError: no file can have that name
-            path.parent.rmdir()
+            shutil.rmtree(path.parent, ignore_errors=True)
             raise ParentFailed(f"{python} cannot be started: {getattr(error, 'strerror', None) or error}.") from error
         errors = _LastLines(process)
         control = socket.socket(socket.AF_UNIX)

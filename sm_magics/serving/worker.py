@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from .context import provide_torchserve
+from .imports import restrict
 from .layout import model_directory
 from .messages import LENGTHS_SIZE, Assignment, Parts, frame, lengths
 from .model import Model
@@ -97,6 +98,8 @@ def _load(assignment: Assignment, connection: socket.socket) -> Model | None:
         sys.argv = ["model_service_worker"]
         sys.dont_write_bytecode = True  # the model directory stays as it was packed
         provide_torchserve()
+        if assignment.importable is not None:
+            restrict(assignment.importable, own=(code, str(directory)))
         model = Model(directory, allow_pickle=assignment.allow_pickle, max_response=assignment.max_response)
         model.load()
     except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are failures too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_magics.serving.client import ParentClient, ask
+from sm_magics.serving.client import ParentClient, ask, find_parent
 from sm_magics.serving.messages import Assignment, ModelLoadFailed, Request
 from sm_magics.serving.parent import ParentFailed
 
@@ -128,3 +129,42 @@ def test_death_over_a_request_is_an_error_of_the_connection(address, log, write_
 def test_parent_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ParentFailed, match="No warm process listens at"):
         ParentClient(tmp_path / "nothing")
+
+
+def test_a_running_parent_is_found_by_its_interpreter(address, tmp_path):
+    directory = address.parent.parent
+    assert find_parent(directory, sys.executable) == address
+    assert find_parent(directory, "/another/python") is None
+    assert find_parent(tmp_path, sys.executable) is None
+    gone = tmp_path / "warm-gone"
+    gone.mkdir()
+    (gone / "python").write_text(sys.executable)
+    assert find_parent(tmp_path, sys.executable) is None
+
+
+IMPORTING = (
+    OBEDIENT
+    + """
+import importlib, importlib.util, sys
+def tried(name):
+    try:
+        return importlib.import_module(name).__name__
+    except ModuleNotFoundError as error:
+        return str(error)
+"""
+)
+
+
+def test_what_is_not_importable_is_as_if_it_were_not_installed(address, log, write_model):
+    model = write_model(IMPORTING, helper="")
+    torch_needs = ("torch", "numpy", "sagemaker_inference", "sagemaker_pytorch_serving_container", "typing_extensions")
+    restricted = dataclasses.replace(to(model), importable=torch_needs)
+    with ParentClient(address) as client, client.fork(restricted, log=log.fileno()) as worker:
+        assert client.pid == evaluate(worker, "os.getpid()")
+        assert evaluate(worker, "tried('pytest')") == "No module named 'pytest'"
+        assert evaluate(worker, "importlib.util.find_spec('pytest') is None") is True
+        assert evaluate(worker, "tried('sm_magics')") == "No module named 'sm_magics'"
+        for name in ("helper", "torch", "numpy.fft", "xml.dom", "ts"):
+            assert evaluate(worker, f"tried('{name}')") == name
+    with ParentClient(address) as client, client.fork(to(model), log=log.fileno()) as worker:
+        assert evaluate(worker, "tried('pytest')") == "pytest"
