@@ -4,11 +4,12 @@
 
     magics → display, authoring, packaging, hosting
     display → values of authoring, packaging, hosting
-    packaging → authoring
+    packaging → authoring; its proof asks serving's warm process
     hosting → packaging, sdk
     local → serving
 
-``errors``, ``home``, ``progress`` and ``settings`` are at the bottom: any part may use them, they use each other only.
+``errors``, ``home``, ``payload``, ``progress`` and ``settings`` are at the bottom: any part may use them, they use
+each other only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import sm_magics
 ROOT = Path(sm_magics.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-FOUNDATION = {"errors", "progress", "settings", "home"}
+FOUNDATION = {"errors", "payload", "progress", "settings", "home"}
 # part -> the parts it may import, besides itself
 ALLOWED = {
     "": {"magics", "authoring", "hosting", "packaging"} | FOUNDATION,
@@ -33,9 +34,10 @@ ALLOWED = {
     "progress": set(),
     "settings": set(),
     "home": {"errors"},
+    "payload": {"errors"},
     "sdk": {"errors"},
     "authoring": {"errors"},
-    "packaging": {"authoring", "errors", "progress"},
+    "packaging": {"authoring", "serving", "errors", "home", "payload", "progress"},
     "hosting": {"packaging", "sdk"} | FOUNDATION,
     "display": {"authoring", "packaging", "hosting", "progress"},
     "magics": {"display", "authoring", "packaging", "hosting", "errors", "settings", "progress"},
