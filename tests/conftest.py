@@ -23,7 +23,11 @@ PATIENCE = 60.0
 # What loads or serves a model needs torch, which is the user's: scripts/matrix.py also tests without it.
 _NEED_TORCH = (
     "hosting/test_deploying.py",
-    *(f"local/test_{name}.py" for name in ("endpoints", "hosting", "kill", "logs", "runtime", "service", "versions")),
+    "local/conformance",
+    *(
+        f"local/test_{name}.py"
+        for name in ("endpoints", "hosting", "kill", "load", "logs", "runtime", "service", "versions")
+    ),
     "packaging",
     "serving",
 )
