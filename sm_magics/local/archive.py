@@ -69,6 +69,8 @@ def _check(member: tarfile.TarInfo) -> None:
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
     target = directory / member.name
+    if target == directory and member.isdir():
+        return  # as `tar c .` and SageMaker SDK 2 have it
     # Looked at when it is written: an earlier entry may be a link that this one's path goes through.
     _require_inside(target.parent, directory, member)
     try:

@@ -52,6 +52,20 @@ def tarred(*members: tarfile.TarInfo) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.parametrize("name", ["", ".", "./"], ids=repr)
+def test_an_entry_for_the_model_directory_itself_is_passed_over(tmp_path, name):
+    """``tar c .`` writes one; so does SageMaker SDK 2 when it repacks a model, where tarfile leaves nothing of "/"."""
+    target = unpack(tmp_path, tarred(entry(name, tarfile.DIRTYPE), entry("model.pth")))
+    assert [path.name for path in target.iterdir()] == ["model.pth"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_no_entry_but_a_folder_is_the_model_directory_itself(tmp_path, kind):
+    with pytest.raises(BadArchiveError):
+        unpack(tmp_path, tarred(entry(".", kind, linkname="model.pth"), entry("model.pth")))
+    assert (tmp_path / "model").is_dir()
+
+
 def test_files_folders_and_links_inside_are_unpacked(tmp_path):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
