@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable
 from json import loads
 from typing import Any, cast
@@ -12,6 +11,7 @@ from typing import Any, cast
 from .messages import LENGTHS_SIZE, Answer, Assignment, ModelLoadFailed, Request, lengths
 from .parent import Forked, WarmParent
 
+_GRACE = 1.0  # seconds from a worker's death to the end of its connection; the last of its threads goes a little later
 _LONGEST_LINE = 256 * 1024  # bytes: what CloudWatch Logs takes as one event
 
 
@@ -160,18 +160,9 @@ class Worker(asyncio.Protocol):
         self.on_lost(self._unread or isinstance(exc, (BrokenPipeError, ConnectionResetError)))
 
     def _abort(self, _exited: object) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._unread = self._unread or self._was_reset()
-            self._transport.abort()
-
-    def _was_reset(self) -> bool:
-        try:
-            self._forked.connection.recv(1, socket.MSG_PEEK)
-        except ConnectionResetError:
-            return True
-        except OSError:
-            pass
-        return False
+        """End the connection, a while after the kernel should have done so: only it knows what was read."""
+        if self._transport is not None:
+            asyncio.get_running_loop().call_later(_GRACE, self._transport.abort)
 
 
 class _Log:
