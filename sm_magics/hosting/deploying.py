@@ -12,6 +12,7 @@ from sm_magics.errors import (
     DeploymentInterrupted,
     EndpointConflictError,
     EndpointFailed,
+    EndpointNotFound,
 )
 from sm_magics.packaging import Package
 from sm_magics.progress import Listener, Progress, ignore
@@ -76,7 +77,10 @@ def deploy(
         package, endpoint_name, connection, origin=origin, initial_instance_count=initial_instance_count, env=env
     )
     found = endpoints.get(endpoint_name, connection)
-    existing = _settled(found, endpoint_name, origin, update=update)
+    try:
+        existing = _settled(found, endpoint_name, origin, update=update)
+    except EndpointNotFound:  # gone since it was found
+        existing = None
     if existing is not None and existing.status == IN_SERVICE and existing.config_name == planned.config_name:
         return _done(existing, "unchanged", planned, package)
     try:

@@ -286,6 +286,13 @@ def test_without_waiting_it_returns_at_once_and_can_be_followed(name, pack, slow
     assert endpoint.wait().status == "InService"
 
 
+def test_endpoint_that_goes_while_it_is_looked_at_is_made_anew(name, pack, monkeypatch):
+    found = deploy(pack(), name, origin=MINE)
+    found.delete()
+    monkeypatch.setattr("sm_magics.hosting.endpoints.get", lambda *_: found)
+    assert deploy(pack("two"), name, origin=MINE).predict(1).value == ["two", 1]
+
+
 def test_deploying_onto_one_that_is_being_created_or_deleted_waits_for_it(name, pack, slow):
     code, go = slow
     deploy(pack(code=code), name, origin=MINE, wait=False)
