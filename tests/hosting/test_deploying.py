@@ -288,7 +288,9 @@ def test_without_waiting_it_returns_at_once_and_can_be_followed(name, pack, slow
 
 def test_endpoint_that_goes_while_it_is_looked_at_is_made_anew(name, pack, monkeypatch):
     found = deploy(pack(), name, origin=MINE)
-    found.delete()
+    client = connect().client("sagemaker")
+    client.delete_endpoint(EndpointName=name)
+    client.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
     monkeypatch.setattr("sm_magics.hosting.endpoints.get", lambda *_: found)
     assert deploy(pack("two"), name, origin=MINE).predict(1).value == ["two", 1]
 
