@@ -156,7 +156,8 @@ class App:
                     "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, or a valid sha256 value.",
                 )
             self._verify(request, claim, claim.payload)
-            return await self._s3.answer(request, claim.payload)
+            key = self._key((claim.day, claim.region, claim.service))
+            return await self._s3.answer(request, claim, key)
         if claim.payload == UNSIGNED:
             raise RefusedError(Reason.MISMATCH, "The request's body must be signed.")
         limit = runtime.LARGEST if protocol is Protocol.REST_JSON else _LARGEST

@@ -12,11 +12,12 @@ import hashlib
 import os
 import stat
 import tempfile
-import zlib
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+
+from .checksums import ALGORITHMS, encoded
 
 #: Bytes handled at a time.
 PIECE = 256 * 1024
@@ -30,28 +31,34 @@ class Blob:
     ----------
     digest, md5
         Hexadecimal.
-    crc32
-        As an unsigned integer.
     size
         In bytes.
+    sums
+        Checksums that were asked for, in base64, by name.
     """
 
     digest: str
     md5: str
-    crc32: int
     size: int
+    sums: Mapping[str, str] = field(default_factory=dict)
 
 
 class Draft:
-    """A blob that is being written. `keep` it or `drop` it."""
+    """A blob that is being written. `keep` it or `drop` it.
 
-    def __init__(self, directory: Path) -> None:
+    Parameters
+    ----------
+    sums
+        Further checksums to compute on the way.
+    """
+
+    def __init__(self, directory: Path, sums: Iterable[str] = ()) -> None:
         descriptor, name = tempfile.mkstemp(dir=directory, prefix="draft-")
         self.path = Path(name)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._crc32 = 0
+        self._sums = {name: ALGORITHMS[name]() for name in sums}
         self._size = 0
 
     def write(self, piece: bytes) -> None:
@@ -61,18 +68,22 @@ class Draft:
             view = view[self._file.write(view) :]
         self._sha256.update(piece)
         self._md5.update(piece)
-        self._crc32 = zlib.crc32(piece, self._crc32)
+        for each in self._sums.values():
+            each.update(piece)
         self._size += len(piece)
 
-    def write_file(self, source: BinaryIO) -> None:
-        """Write and hash the rest of an open file."""
-        while piece := source.read(PIECE):
+    def write_file(self, source: BinaryIO, length: int | None = None) -> None:
+        """Write and hash the rest of an open file, or the next `length` bytes of it."""
+        while piece := source.read(PIECE if length is None else min(PIECE, length)):
             self.write(piece)
+            if length is not None:
+                length -= len(piece)
 
     def finish(self) -> Blob:
         """Close the file and return what it holds."""
         self._file.close()
-        return Blob(self._sha256.hexdigest(), self._md5.hexdigest(), self._crc32, self._size)
+        sums = {name: encoded(each.digest()) for name, each in self._sums.items()}
+        return Blob(self._sha256.hexdigest(), self._md5.hexdigest(), self._size, sums)
 
     def drop(self) -> None:
         """Remove it, if it was not kept."""
@@ -91,7 +102,7 @@ class Blobs:
         """Return where a blob lies."""
         return self._directory / digest
 
-    async def receive(self, pieces: AsyncIterator[bytes]) -> tuple[Draft, Blob]:
+    async def receive(self, pieces: AsyncIterator[bytes], sums: Iterable[str] = ()) -> tuple[Draft, Blob]:
         """Write what comes in as a draft.
 
         Raises
@@ -99,7 +110,7 @@ class Blobs:
         OSError
             If the disk is full. Nothing is left then, nor when `pieces` raises.
         """
-        draft = Draft(self._directory)
+        draft = Draft(self._directory, sums)
         try:
             waiting = bytearray()
             async for piece in pieces:
@@ -114,17 +125,24 @@ class Blobs:
             draft.drop()
             raise
 
-    async def copy(self, sources: Iterable[Path]) -> tuple[Draft, Blob]:
+    async def copy(
+        self, sources: Iterable[Path], sums: Iterable[str] = (), *, span: tuple[int, int] | None = None
+    ) -> tuple[Draft, Blob]:
         """Write the contents of regular files, one after the other, as a draft.
+
+        Parameters
+        ----------
+        span
+            Of each file only the bytes from, and up to but not including, these.
 
         Raises
         ------
         OSError
             If one is not there, is no regular file or cannot be read. Nothing is left then.
         """
-        draft = Draft(self._directory)
+        draft = Draft(self._directory, sums)
         try:
-            await asyncio.to_thread(_copy, draft, sources)
+            await asyncio.to_thread(_copy, draft, sources, span)
             return draft, draft.finish()
         except BaseException:
             draft.drop()
@@ -145,11 +163,13 @@ class Blobs:
                 Path(entry).unlink(missing_ok=True)
 
 
-def _copy(draft: Draft, sources: Iterable[Path]) -> None:
+def _copy(draft: Draft, sources: Iterable[Path], span: tuple[int, int] | None) -> None:
     for path in sources:
         # Not blocking: opening a named pipe would otherwise wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb", buffering=0) as source:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise IsADirectoryError(0, "Not a regular file", str(path))
-            draft.write_file(source)
+            if span:
+                source.seek(span[0])
+            draft.write_file(source, span[1] - span[0] if span else None)

@@ -17,7 +17,7 @@ from .errors import ApiError
 from .wire import Response
 
 #: An XML element's content: text, members, or a list of either for an element that repeats.
-Content: TypeAlias = "str | int | bool | Mapping[str, Any] | list[Any] | None"
+Content: TypeAlias = "ET.Element | str | int | bool | Mapping[str, Any] | list[Any] | None"
 
 #: Characters that XML 1.0 cannot hold, not even escaped.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -62,6 +62,9 @@ def _fill(element: ET.Element, content: Content) -> None:
             for one in item if isinstance(item, list) else [item]:
                 if one is not None:
                     _fill(ET.SubElement(element, name), one)
+    elif isinstance(content, ET.Element):
+        element.attrib.update(content.attrib)
+        element.extend(content)
     elif isinstance(content, bool):
         element.text = "true" if content else "false"
     elif content is not None:

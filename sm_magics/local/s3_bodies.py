@@ -6,115 +6,136 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
+from xml.etree import ElementTree as ET
 
+from .aws_chunked import KINDS
 from .blobs import PIECE, Blob, Blobs, Draft
+from .checksums import ALGORITHMS, DEFAULT, encoded
 from .errors import ApiError
+from .s3_call import Call, invalid_argument, invalid_request, malformed, mismatch
 from .sigv4 import EMPTY, UNSIGNED
-from .wire import Request
 
 #: A file of this machine's user that stands for its bytes, as a percent-encoded absolute path.
 FILE = "x-sm-magics-file"
 #: The SHA-256, in hexadecimal, that the file must have.
 FILE_DIGEST = "x-sm-magics-sha256"
 
-_SMALL = 1 << 20
 _RANGE = re.compile(r"bytes=([0-9]{0,999})-([0-9]{0,999})")
-#: Request headers that come back with the object.
-_KEPT = re.compile(
-    r"content-type|content-disposition|content-encoding|content-language|cache-control|expires|x-amz-meta-.+"
-)
+_SUM = "x-amz-checksum-"
 
 
-@dataclass(frozen=True)
-class Call:
-    """One request to S3, its address decoded.
+def asked_algorithm(call: Call) -> str:
+    """Return which checksum a request sends, or wants computed; empty if none.
 
-    Attributes
-    ----------
-    payload
-        The SHA-256 that the verified signature covers, or ``UNSIGNED-PAYLOAD``.
+    Raises
+    ------
+    ApiError
+        If there is no such one, or more than one.
     """
-
-    request: Request
-    bucket: str
-    key: str
-    query: dict[str, str]
-    payload: str
-
-    def kept_headers(self) -> dict[str, str]:
-        """Return the headers to be given back with the object."""
-        return {name: value for name, value in self.request.headers if _KEPT.fullmatch(name)}
-
-    async def body(self) -> bytes:
-        """Return a small body.
-
-        Raises
-        ------
-        ApiError
-            If it is not the one that was signed, or not small.
-        """
-        body = await self.request.body(_SMALL)
-        if self.payload not in {UNSIGNED, hashlib.sha256(body).hexdigest()}:
-            raise _mismatch()
-        return body
+    trailing = [name.strip().lower() for name in call.header("x-amz-trailer").split(",")]
+    names = [name for name, _ in call.request.headers] + trailing
+    sent = {name.removeprefix(_SUM) for name in names if name.startswith(_SUM)} & set(ALGORITHMS)
+    if len(sent) > 1:
+        raise invalid_request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+    named = (call.header("x-amz-sdk-checksum-algorithm") or call.header("x-amz-checksum-algorithm")).lower()
+    if named and named not in ALGORITHMS:
+        raise invalid_request(
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types"
+        )
+    return named or next(iter(sent), "")
 
 
-async def received(call: Call, blobs: Blobs) -> tuple[Draft, Blob]:
+async def received(call: Call, blobs: Blobs, algorithm: str = "") -> tuple[Draft, Blob]:
     """Return the body, or the file of this machine that stands for it, written and checked.
+
+    Parameters
+    ----------
+    algorithm
+        A checksum to compute besides the one that was sent.
 
     Raises
     ------
     ApiError
         If it is not what was signed, or breaks a checksum. Nothing is left then.
     """
-    if call.request.header(FILE):
-        return await _taken_file(call, blobs)
-    if not call.request.header("content-length"):
+    sums = {asked_algorithm(call) or algorithm or DEFAULT} | ({algorithm} - {""})
+    if call.header(FILE):
+        return await _taken_file(call, blobs, sums)
+    if not call.header("content-length") and call.payload not in KINDS:
         raise ApiError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
-    draft, blob = await blobs.receive(call.request.stream())
+    draft, blob = await blobs.receive(call.content(), sums)
     try:
-        if call.payload not in {UNSIGNED, blob.digest}:
-            raise _mismatch()
-        _check_sums(call.request, blob)
+        if call.payload not in {UNSIGNED, *KINDS, blob.digest}:
+            raise mismatch()
+        _check_sums(call, blob.md5, blob.sums)
     except ApiError:
         draft.drop()
         raise
     return draft, blob
 
 
-async def _taken_file(call: Call, blobs: Blobs) -> tuple[Draft, Blob]:
-    path = Path(unquote(call.request.header(FILE)))
-    digest = call.request.header(FILE_DIGEST).lower()
-    if call.payload != EMPTY or await call.body():
-        raise ApiError("InvalidRequest", f"A request with {FILE} must have an empty, signed body.")
-    if not path.is_absolute():
-        raise ApiError("InvalidArgument", f"{FILE} must be an absolute path, not {path}.")
+async def document(call: Call) -> ET.Element:
+    """Return the XML of a small body.
+
+    Raises
+    ------
+    ApiError
+        If it is not what was signed, breaks a checksum, or is no XML.
+    """
+    body = await call.body()
+    sums = {}
+    if algorithm := asked_algorithm(call):
+        running = ALGORITHMS[algorithm]()
+        running.update(body)
+        sums[algorithm] = encoded(running.digest())
+    _check_sums(call, hashlib.md5(body, usedforsecurity=False).hexdigest(), sums)
     try:
-        draft, blob = await blobs.copy([path])
+        return ET.fromstring(body)  # noqa: S314 - its sender holds this service's key
+    except ET.ParseError as error:
+        raise malformed() from error
+
+
+async def _taken_file(call: Call, blobs: Blobs, sums: set[str]) -> tuple[Draft, Blob]:
+    path = Path(unquote(call.header(FILE)))
+    digest = call.header(FILE_DIGEST).lower()
+    if call.payload != EMPTY or await call.body():
+        raise invalid_request(f"A request with {FILE} must have an empty, signed body.")
+    if not path.is_absolute():
+        raise invalid_argument(f"{FILE} must be an absolute path, not {path}.")
+    try:
+        draft, blob = await blobs.copy([path], sums)
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ApiError("InvalidArgument", f"The file {path} cannot be read: {reason}.") from error
+        raise invalid_argument(f"The file {path} cannot be read: {reason}.") from error
     if blob.digest != digest:
         draft.drop()
         raise ApiError("BadDigest", f"The file {path} has the SHA-256 {blob.digest}, not {digest or 'none'}.")
     return draft, blob
 
 
-def _check_sums(request: Request, blob: Blob) -> None:
-    sums = {
-        "content-md5": bytes.fromhex(blob.md5),
-        "x-amz-checksum-crc32": blob.crc32.to_bytes(4, "big"),
-        "x-amz-checksum-sha256": bytes.fromhex(blob.digest),
-    }
+def _check_sums(call: Call, md5: str, sums: Mapping[str, str]) -> None:
+    if given := call.header("content-md5"):
+        if not _is_digest(given, 16):
+            raise ApiError("InvalidDigest", "The Content-MD5 you specified was invalid.")
+        if base64.b64decode(given).hex() != md5:
+            raise ApiError("BadDigest", "The Content-MD5 you specified did not match what we received.")
     for name, value in sums.items():
-        given = request.header(name)
-        if given and given != base64.b64encode(value).decode():
-            raise ApiError("BadDigest", f"The {name} you specified did not match what we received.")
+        given = call.trailers.get(_SUM + name) or call.header(_SUM + name)
+        if given and not _is_digest(given, len(base64.b64decode(value))):
+            raise invalid_request(f"Value for {_SUM}{name} header is invalid.")
+        if given and given != value:
+            raise ApiError("BadDigest", f"The {name.upper()} you specified did not match the calculated checksum.")
+
+
+def _is_digest(text: str, length: int) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == length
+    except ValueError:
+        return False
 
 
 async def pieces(file: BinaryIO, start: int, stop: int) -> AsyncIterator[bytes]:
@@ -146,9 +167,3 @@ def byte_range(header: str, size: int) -> tuple[int, int, int]:
     if start >= stop:
         raise ApiError("InvalidRange", "The requested range is not satisfiable", 416, {"ActualObjectSize": size})
     return 206, start, stop
-
-
-def _mismatch() -> ApiError:
-    return ApiError(
-        "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed."
-    )

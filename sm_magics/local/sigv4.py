@@ -250,10 +250,19 @@ def string_to_sign(request: Request, claim: Claim, payload_hash: str) -> str:
             payload_hash,
         )
     )
-    scope = f"{claim.day}/{claim.region}/{claim.service}/aws4_request"
     # Latin-1 gives back the bytes that were sent.
     digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
-    return f"{ALGORITHM}\n{claim.time:{_TIME}}\n{scope}\n{digest}"
+    return f"{ALGORITHM}\n{time_of(claim)}\n{scope_of(claim)}\n{digest}"
+
+
+def time_of(claim: Claim) -> str:
+    """Return when a request was signed, as it stands in the text under the signature."""
+    return f"{claim.time:{_TIME}}"
+
+
+def scope_of(claim: Claim) -> str:
+    """Return what a request was signed for, as it stands in the text under the signature."""
+    return f"{claim.day}/{claim.region}/{claim.service}/aws4_request"
 
 
 def signing_key(secret: str, day: str, region: str, service: str) -> bytes:

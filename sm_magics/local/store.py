@@ -37,6 +37,13 @@ class Store:
         """Make tables that are not there yet."""
         self._connection.executescript(schema)
 
+    def widen(self, table: str, **columns: str) -> None:
+        """Add columns that a table of an earlier version has not, each with its type and default."""
+        there = {row["name"] for row in self.rows(f"PRAGMA table_info({table})")}
+        for name, definition in columns.items():
+            if name not in there:
+                self.define(f"ALTER TABLE {table} ADD COLUMN {name} {definition}")
+
     def run(self, statement: str, *values: Any, **named: Any) -> int:
         """Execute a statement; return how many rows it changed."""
         return self._connection.execute(statement, named or values).rowcount

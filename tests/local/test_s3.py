@@ -212,19 +212,19 @@ def test_uploads_that_were_abandoned_are_gone_at_the_next_start(tmp_path, monkey
         blob = draft.finish()
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda: now - days * 86400)
-            upload = objects.begin("bucket", "key", {})
-        objects.put_part(upload, 1, draft, blob)
+            upload = objects.uploads.begin("bucket", "key", {})
+        objects.uploads.put_part(upload, 1, draft, blob)
         return upload, objects.blobs.path(blob.digest)
 
     old, old_part = begin(8)
     new, new_part = begin(6)
     objects = Objects(store, Blobs(tmp_path / "objects"))
-    assert objects.upload_headers(new, "bucket", "key") == {}
+    assert objects.uploads.get(new, "bucket", "key").headers == {}
     for gone in (old, "of an earlier version"):
         with pytest.raises(ApiError, match="upload does not exist"):
-            objects.upload_headers(gone, "bucket", "key")
+            objects.uploads.get(gone, "bucket", "key")
     assert (new_part.exists(), old_part.exists()) == (True, False)
-    assert objects.parts(old) == {}
+    assert objects.uploads.parts(old) == {}
     store.close()
 
 
@@ -243,8 +243,9 @@ def test_equal_contents_are_kept_once_and_as_long_as_one_refers_to_them(service,
 def test_what_is_not_implemented_is_refused_by_name_and_changes_nothing(s3):
     s3.put_object(Bucket=BUCKET, Key="kept", Body=b"kept")
     for call, named in (
-        (s3.put_object_tagging, {"Tagging": {"TagSet": []}}),
-        (s3.get_object_acl, {}),
+        (s3.put_object_retention, {"Retention": {"Mode": "GOVERNANCE"}}),
+        (s3.put_object, {"Body": b"", "SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}),
+        (s3.put_object, {"Body": b"", "ObjectLockLegalHoldStatus": "ON"}),
         (s3.put_object_acl, {"ACL": "private"}),
     ):
         with pytest.raises(ClientError) as caught:
