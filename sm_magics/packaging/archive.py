@@ -244,6 +244,38 @@ def read_contents(path: Path, look: Callable[[IO[bytes]], object] | None = None)
     return Contents(sizes=sizes, digest=hashed.hash.hexdigest(), size=hashed.size, script=script)
 
 
+def extract(path: Path, directory: Path) -> str:
+    """Extract an archive into an empty directory, and return the SHA-256 of the archive's bytes.
+
+    Raises
+    ------
+    ArchiveError
+        If it is not there or not a complete ``.tar.gz``, or holds anything but files and directories with safe names.
+    PackagingError
+        If it cannot be written there.
+    """
+    try:
+        with path.open("rb") as file:
+            hashed = _Hashed(file)
+            unpacked = gzip.GzipFile(fileobj=hashed, mode="rb")  # type: ignore[call-overload]
+            with unpacked, tarfile.open(fileobj=unpacked, mode="r|", bufsize=CHUNK) as tar:
+                for entry in tar:
+                    _refuse_unsafe(path, entry)
+                    tar.extract(entry, directory, filter="data")
+                while unpacked.read(CHUNK):
+                    pass
+    except FileNotFoundError as error:
+        raise ArchiveError(f"There is no archive {path}.", hint="%sm_package model") from error
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ArchiveError(f"{path} is not a complete .tar.gz: {error}.", hint="%sm_package model") from error
+    except OSError as error:
+        raise PackagingError(
+            f"{path} cannot be extracted into {directory}: {error.strerror or error}.",
+            hint="%env TMPDIR=/a/directory/with/room",
+        ) from error
+    return hashed.hash.hexdigest()
+
+
 class _Hashed:
     """A file that is hashed as it is read."""
 

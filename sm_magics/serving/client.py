@@ -106,8 +106,7 @@ class ParentClient:
             loaded, _ = receive(ours)
         except ConnectionError:
             ours.close()
-            status = describe_exit(self._told("exited", pid)["status"])
-            raise ModelLoadFailed(f"The worker died while it loaded the model ({status}).") from None
+            raise ModelLoadFailed(f"The worker died while it loaded the model ({self.ended(pid)}).") from None
         except TimeoutError:
             self._control.sendall(frame({"kill": pid}))
             ours.close()
@@ -116,6 +115,10 @@ class ParentClient:
             ours.close()
             raise ModelLoadFailed(loaded["failed"])
         return ours
+
+    def ended(self, pid: int) -> str:
+        """Wait for the end of a worker that was forked here, and return how it ended: ``killed by SIGSEGV``."""
+        return describe_exit(self._told("exited", pid)["status"])
 
     def _told(self, what: str, pid: int | None = None) -> dict[str, Any]:
         """Return the parent's next message of that kind, about that worker. Ends of others are passed over."""
