@@ -26,7 +26,7 @@ _NEED_TORCH = (
     "local/conformance",
     *(
         f"local/test_{name}.py"
-        for name in ("endpoints", "hosting", "kill", "load", "logs", "runtime", "service", "versions")
+        for name in ("endpoints", "hosting", "kill", "load", "logs", "runtime", "service", "training", "versions")
     ),
     "packaging",
     "serving",

@@ -26,7 +26,7 @@ from .protocols import PROTOCOLS, Protocol, error_answer, json_answer
 from .runtime import Runtime
 from .s3 import S3
 from .sigv4 import UNSIGNED, Claim, Reason, RefusedError, claim_of, signing_key, verify
-from .wire import MAY_HOLD, ClientGoneError, Receive, Request, Response, Scope, Send
+from .wire import IS_WAITER, MAY_HOLD, ClientGoneError, Receive, Request, Response, Scope, Send
 
 #: Bytes of a request of the JSON and query protocols.
 _LARGEST = 1 << 20
@@ -116,6 +116,7 @@ class App:
             return
         request = Request.from_scope(scope, receive)
         MAY_HOLD.set(request.header("x-sm-magics-hold") != "0")
+        IS_WAITER.set(request.is_waiters())
         request_id = str(uuid.uuid4())
         self.active += 1
         try:

@@ -102,6 +102,10 @@ class Blobs:
         """Return where a blob lies."""
         return self._directory / digest
 
+    def draft(self) -> Draft:
+        """Return a draft to write into, in a thread."""
+        return Draft(self._directory)
+
     async def receive(self, pieces: AsyncIterator[bytes], sums: Iterable[str] = ()) -> tuple[Draft, Blob]:
         """Write what comes in as a draft.
 

@@ -27,7 +27,12 @@ CREATE INDEX IF NOT EXISTS resources_created ON resources (kind, created, name);
 CREATE TABLE IF NOT EXISTS tags (arn TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (arn, key)) WITHOUT ROWID;
 """
 
-_ARN_PART = {Kind.MODEL: "model", Kind.ENDPOINT_CONFIG: "endpoint-config", Kind.ENDPOINT: "endpoint"}
+_ARN_PART = {
+    Kind.MODEL: "model",
+    Kind.ENDPOINT_CONFIG: "endpoint-config",
+    Kind.ENDPOINT: "endpoint",
+    Kind.TRAINING_JOB: "training-job",
+}
 _COLUMN = {"Name": "name", "CreationTime": "created", "Status": "status"}
 _FILTERS = {
     "NameContains": "instr(name, ?)",

@@ -42,6 +42,8 @@ from .resources import Resources
 from .runtime import Runtime
 from .s3 import S3
 from .store import Store
+from .training.jobs import STOP_GRACE, TrainingJobs
+from .training.operations import TrainingOperations
 
 #: Seconds without a request, and without an endpoint, after which the service ends; ``SM_MAGICS_IDLE_STOP`` overrides.
 IDLE_STOP = 600.0
@@ -113,13 +115,27 @@ class Service:
         self.interpreters = Interpreters(directory / "run", sys.executable)
         resources = Resources(self._store, account, pages)
         self.endpoints = Endpoints(resources, objects, self.interpreters, self._logs, directory / "endpoints")
+        self.training = TrainingJobs(
+            resources,
+            objects,
+            self.interpreters,
+            self._logs,
+            directory / "training",
+            account=account,
+            grace=STOP_GRACE,
+        )
+        training = TrainingOperations(self.training, resources, objects, account)
         hosting = Hosting(resources, self.endpoints, objects)
         logs = CloudWatchLogs(self._logs, account, pages)
         runtime = cache(lambda: Runtime(service_model("sagemaker-runtime"), self.endpoints, account))
         self.app = App(
             account=account,
             json_services={
-                "sagemaker": JsonService("SageMaker", lambda: service_model("sagemaker"), hosting.operations),
+                "sagemaker": JsonService(
+                    "SageMaker",
+                    lambda: service_model("sagemaker"),
+                    {**hosting.operations, **training.operations},
+                ),
                 "logs": JsonService("Logs_20140328", lambda: service_model("logs"), logs.operations),
             },
             runtime=runtime,
@@ -152,10 +168,11 @@ class Service:
     def is_idle(self, seconds: float) -> bool:
         """Return whether nothing runs here and nobody has asked for anything that long."""
         quiet = asyncio.get_running_loop().time() - self.app.last_request
-        return quiet >= seconds and not self.app.active and self.endpoints.are_idle()
+        return quiet >= seconds and not self.app.active and self.endpoints.are_idle() and self.training.are_idle()
 
     async def close(self) -> None:
         """End all workers and write what is left to write."""
+        await self.training.close()
         await self.endpoints.close()
         await self.interpreters.close()
         self._logs.flush()
@@ -223,6 +240,7 @@ async def _serve(directory: Path, port: int | None, warm: str | None, idle_stop:
         if warm:
             service.interpreters.warm(warm)
         service.endpoints.restore()
+        service.training.restore()
         config = uvicorn.Config(
             service.app,
             http="httptools",

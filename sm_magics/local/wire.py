@@ -13,6 +13,10 @@ MAY_HOLD: ContextVar[bool] = ContextVar("may_hold", default=True)
 """Whether the answer to the request at hand may be held back until something happens. ``x-sm-magics-hold: 0`` says no:
 a client that asks often anyway wants to see what is on its way."""
 
+IS_WAITER: ContextVar[bool] = ContextVar("is_waiter", default=False)
+"""Whether one of botocore's waiters sent the request at hand: its user agent says so, by the feature ``B``
+(``botocore/useragent.py``)."""
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -68,6 +72,11 @@ class Request:
         """Return the query's names and values, still encoded."""
         pairs = (pair.partition("=") for pair in self.query.split("&") if pair)
         return [(name, value) for name, _, value in pairs]
+
+    def is_waiters(self) -> bool:
+        """Return whether one of botocore's waiters sent it."""
+        features = (part[2:].split(",") for part in self.header("user-agent").split() if part.startswith("m/"))
+        return any("B" in each for each in features)
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes in.

@@ -55,13 +55,28 @@ def install(file: Path, python: str, log: Callable[[str], None]) -> str:
         if not complete.exists():
             shutil.rmtree(directory, ignore_errors=True)
             log(f"Installing {file} into {directory}.")
-            _output([python, "-m", "venv", "--without-pip", str(directory)])
-            own = Path(json.loads(_output([str(executable), "-c", _DESCRIBE]))[1])
-            below = json.loads(description)[2]
-            # With their own .pth files, which a mere path would not have.
-            (own / "below.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in below))
+            layer(directory, python)
             _pip(executable, file, python, log)
             complete.touch()
+    return str(executable)
+
+
+def layer(directory: Path, python: str) -> str:
+    """Make a virtual environment that sees all packages of an interpreter, and return its own interpreter.
+
+    What pip installs there leaves the interpreter's own packages alone.
+
+    Raises
+    ------
+    RequirementsFailed
+        If the interpreter does not run, or cannot make one.
+    """
+    below = json.loads(_output([python, "-c", _DESCRIBE]))[2]
+    _output([python, "-m", "venv", "--without-pip", str(directory)])
+    executable = directory / "bin" / "python"
+    own = Path(json.loads(_output([str(executable), "-c", _DESCRIBE]))[1])
+    # With their own .pth files, which a mere path would not have.
+    (own / "below.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in below))
     return str(executable)
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -32,6 +32,12 @@ def end_with(parent: int, pipe: int | None = None) -> None:
         threading.Thread(target=_end_after, args=(pipe,), daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants that lose theirs, so that they can be found. On Linux only."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _end_after(pipe: int) -> None:
