@@ -166,7 +166,7 @@ class App:
         digest = hashlib.sha256(body) if len(body) < _HASH_IN_THREAD else await asyncio.to_thread(hashlib.sha256, body)
         self._verify(request, claim, digest.hexdigest())
         if protocol is Protocol.REST_JSON and claim.service == "sagemaker":
-            return await self._runtime().answer(request, body)
+            return await self._runtime().answer(request, body, request_id)
         if claim.service in self._json_services:
             return await self._json_answer(request, self._json_services[claim.service], body)
         if protocol is Protocol.QUERY:

@@ -35,12 +35,11 @@ class ApiError(Exception):
 
 
 class Kind(Enum):
-    """The resources of SageMaker, in AWS's words for its messages."""
+    """The resources of SageMaker hosting, in AWS's words for its messages."""
 
     MODEL = "model"
     ENDPOINT_CONFIG = "endpoint configuration"
     ENDPOINT = "endpoint"
-    TRAINING_JOB = "training job"
 
 
 def invalid(message: str) -> ApiError:
@@ -70,13 +69,51 @@ def already_exists(kind: Kind, arn: str) -> ApiError:
 
 
 def in_progress(arn: str) -> ApiError:
-    """Return the error for changing or deleting an endpoint that is being created, updated or deleted (unconfirmed)."""
+    """Return the error for changing or deleting an endpoint that is being created, updated or deleted.
+
+    Seen in public code that catches it from UpdateEndpoint, and in notes about DeleteEndpoint of an endpoint that is
+    Creating.
+    """
     return invalid(f'Cannot update in-progress endpoint "{arn}".')
 
 
 def model_data_not_found(url: str) -> ApiError:
-    """Return the error for model data that is not in S3."""
+    """Return the error for model data that is not in S3 (aws-step-functions-data-science-sdk-python issue 61)."""
     return invalid(f"Could not find model data at {url}.")
+
+
+def instances_exceeded(kind: str, *, limit: int, used: int, delta: int) -> ApiError:
+    """Return the error for more instances of a type than a quota allows (amazon-sagemaker-examples issue 307)."""
+    return ApiError(
+        "ResourceLimitExceeded",
+        f"The account-level service limit '{kind} for endpoint usage' is {limit} Instances, with current utilization "
+        f"of {used} Instances and a request delta of {delta} Instances. Please contact AWS support to request an "
+        "increase for this limit.",
+    )
+
+
+def bad_token() -> ApiError:
+    """Return the error for a NextToken that is none (braces and all, moto's tests have it from AWS)."""
+    return invalid('Invalid pagination token because "{0}".')
+
+
+def unknown_variant(name: str, config: str) -> ApiError:
+    """Return the error for changing a variant that an endpoint has not (moto's ``sagemaker/models.py``)."""
+    return invalid(f'The variant name(s) "{name}" is/are not present within endpoint configuration "{config}".')
+
+
+def repeated_variant(name: str) -> ApiError:
+    """Return the error for changing a variant twice in one request (moto's ``sagemaker/models.py``)."""
+    return invalid(f'The variant name "{name}" was non-unique within the request.')
+
+
+def serverless_excludes(what: str) -> ApiError:
+    """Return the error for what serverless inference does not do.
+
+    What it excludes is in "Deploy models with Amazon SageMaker Serverless Inference", Feature exclusions; the wording
+    is unconfirmed.
+    """
+    return invalid(f"{what} is not supported for serverless endpoints.")
 
 
 def unknown_operation(service: str, operation: str) -> ApiError:
@@ -104,6 +141,24 @@ def no_such_endpoint(name: str, account: str) -> ApiError:
     return runtime_invalid(f"Endpoint {name} of account {account} not found.")
 
 
+def no_such_variant(name: str, endpoint: str) -> ApiError:
+    """Return the runtime's error for a variant that an endpoint has not (unconfirmed)."""
+    return runtime_invalid(f"Variant {name} of endpoint {endpoint} not found.")
+
+
+def oversize(request_id: str) -> ApiError:
+    """Return the runtime's error for a body over a serverless endpoint's limit (sagemaker-python-sdk issue 4271)."""
+    return runtime_invalid(f"Request {request_id} has oversize body.")
+
+
+def throttled() -> ApiError:
+    """Return the runtime's error for more requests at a time than a serverless endpoint may process.
+
+    It has no text: ``{"message": null}``, status 400 (opensearch-project/ml-commons issue 2429). botocore retries it.
+    """
+    return ApiError("ThrottlingException", "Too many requests.", 400, {"Message": None})
+
+
 def too_large(limit: int) -> ApiError:
     """Return the error for a body over the limit, in bytes."""
     return ApiError("413", f"HTTP content length exceeded {limit} bytes.", 413)
@@ -111,6 +166,9 @@ def too_large(limit: int) -> ApiError:
 
 #: The longest container answer that ``ModelError``'s message quotes, in bytes; ``OriginalMessage`` has all of it.
 QUOTED = 64 * 1024
+
+#: From a stream (sagemaker-python-sdk issue 1119).
+STREAM_TIMED_OUT = "Your model {container} did not complete sending the inference response in the allotted time."
 
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container {container}. Review the latency metrics "

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
+from . import endpoint_configs
 from .endpoints import Endpoints
-from .errors import Kind, invalid, model_data_not_found, unsupported
+from .errors import (
+    Kind,
+    bad_token,
+    invalid,
+    model_data_not_found,
+    repeated_variant,
+    unknown_variant,
+    unsupported,
+)
+from .model_data import ModelData
 from .objects import Objects
 from .resources import Resource, Resources
 
 Operation: TypeAlias = Callable[[dict[str, Any]], "dict[str, Any] | Awaitable[dict[str, Any]]"]
 
-#: Members that ask for what an endpoint on this machine does not do. Refused rather than ignored.
-_UNSUPPORTED_CONFIG = (
-    "AsyncInferenceConfig",
-    "ExplainerConfig",
-    "ShadowProductionVariants",
-    "CrossRegionTrafficConfig",
-)
-_UNSUPPORTED_VARIANT = ("CoreDumpConfig", "ManagedInstanceScaling", "RoutingConfig", "CapacityReservationConfig")
+#: Members of a container that ask for what an endpoint on this machine does not do. Refused rather than ignored.
 _UNSUPPORTED_CONTAINER = ("ModelPackageName", "MultiModelConfig", "AdditionalModelDataSources")
 
 
@@ -43,6 +46,7 @@ class Hosting:
             "DescribeEndpoint": self._describe_endpoint,
             "ListEndpoints": self._list_endpoints,
             "UpdateEndpoint": self._update_endpoint,
+            "UpdateEndpointWeightsAndCapacities": self._update_endpoint_weights_and_capacities,
             "DeleteEndpoint": self._delete_endpoint,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
@@ -70,12 +74,10 @@ class Hosting:
             raise invalid("A container must have an Image.")
         if "ModelDataUrl" in container and "ModelDataSource" in container:
             raise invalid("ModelDataUrl and ModelDataSource are mutually exclusive.")
-        source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-        if source and (source.get("CompressionType") != "Gzip" or source.get("S3DataType") != "S3Object"):
-            raise unsupported("Model data other than one compressed archive")
-        url = container.get("ModelDataUrl") or source.get("S3Uri")
-        if url and self._objects.find_url(url) is None:
-            raise model_data_not_found(url)
+        _check_source(container.get("ModelDataSource", {}).get("S3DataSource", {}))
+        data = ModelData.of(container)
+        if not data.exists(self._objects):
+            raise model_data_not_found(data.url)
 
     def _describe_model(self, request: dict[str, Any]) -> dict[str, Any]:
         model = self._resources.get(Kind.MODEL, request["ModelName"])
@@ -92,35 +94,8 @@ class Hosting:
     # Endpoint configurations
 
     def _create_endpoint_config(self, request: dict[str, Any]) -> dict[str, Any]:
-        for member in _UNSUPPORTED_CONFIG:
-            if member in request:
-                raise unsupported(f"An endpoint configuration with {member}")
-        if request.get("DataCaptureConfig", {}).get("EnableCapture"):
-            raise unsupported("Data capture")
-        variants = request["ProductionVariants"]
-        names = [variant["VariantName"] for variant in variants]
-        if len(set(names)) < len(names):
-            raise invalid("Production variant names must be unique within an endpoint configuration.")
-        for variant in variants:
-            self._check_variant(variant)
-            variant.setdefault("InitialVariantWeight", 1.0)
-        if len(variants) > 1 and any("ServerlessConfig" in variant for variant in variants):
-            raise invalid("A serverless endpoint configuration can have one production variant only.")
+        endpoint_configs.check(request, lambda name: self._resources.get(Kind.MODEL, name).document)
         return {"EndpointConfigArn": self._add(Kind.ENDPOINT_CONFIG, "EndpointConfigName", request)}
-
-    def _check_variant(self, variant: Mapping[str, Any]) -> None:
-        for member in _UNSUPPORTED_VARIANT:
-            if member in variant:
-                raise unsupported(f"A production variant with {member}")
-        if "ModelName" not in variant:
-            raise unsupported("A production variant without ModelName")
-        if "ServerlessConfig" not in variant:
-            for member in ("InstanceType", "InitialInstanceCount"):
-                if member not in variant:
-                    raise invalid(f"{member} is required for production variant {variant['VariantName']}.")
-        elif "InstanceType" in variant or "InitialInstanceCount" in variant:
-            raise invalid("ServerlessConfig excludes InstanceType and InitialInstanceCount.")
-        self._resources.get(Kind.MODEL, variant["ModelName"])
 
     def _describe_endpoint_config(self, request: dict[str, Any]) -> dict[str, Any]:
         config = self._resources.get(Kind.ENDPOINT_CONFIG, request["EndpointConfigName"])
@@ -138,7 +113,10 @@ class Hosting:
 
     def _create_endpoint(self, request: dict[str, Any]) -> dict[str, Any]:
         arn = self._endpoints.create(
-            request["EndpointName"], self._snapshot(request["EndpointConfigName"]), tags=request.get("Tags", [])
+            request["EndpointName"],
+            self._snapshot(request["EndpointConfigName"]),
+            tags=request.get("Tags", []),
+            deployment=_deployment(request),
         )
         return {"EndpointArn": arn}
 
@@ -160,7 +138,30 @@ class Hosting:
     def _update_endpoint(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["EndpointName"]
         self._resources.get(Kind.ENDPOINT, name)
-        return {"EndpointArn": self._endpoints.update(name, self._snapshot(request["EndpointConfigName"]))}
+        excluded = [one["VariantPropertyType"] for one in request.get("ExcludeRetainedVariantProperties", [])]
+        arn = self._endpoints.update(
+            name,
+            self._snapshot(request["EndpointConfigName"]),
+            retain=request.get("RetainAllVariantProperties", False),
+            excluded=excluded,
+            deployment=_deployment(request),
+            retain_deployment=request.get("RetainDeploymentConfig", False),
+        )
+        return {"EndpointArn": arn}
+
+    def _update_endpoint_weights_and_capacities(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request["EndpointName"]
+        config = self._endpoints.snapshot(name)["config"]
+        variants = {variant["VariantName"]: variant for variant in config["ProductionVariants"]}
+        settings: dict[str, dict[str, Any]] = {}
+        for desired in request["DesiredWeightsAndCapacities"]:
+            variant = desired["VariantName"]
+            if variant in settings:
+                raise repeated_variant(variant)
+            if variant not in variants:
+                raise unknown_variant(variant, config["EndpointConfigName"])
+            settings[variant] = endpoint_configs.wished(variants[variant], desired)
+        return {"EndpointArn": self._endpoints.change(name, settings)}
 
     def _delete_endpoint(self, request: dict[str, Any]) -> dict[str, Any]:
         self._endpoints.delete(request["EndpointName"])
@@ -182,7 +183,7 @@ class Hosting:
     def _list_tags(self, request: dict[str, Any]) -> dict[str, Any]:
         # A resource has at most 50 tags and MaxResults is at least 50: there is never a second page.
         if "NextToken" in request:
-            raise invalid("Invalid NextToken.")
+            raise bad_token()
         return {"Tags": self._resources.tags(request["ResourceArn"])}
 
     def _delete_tags(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -196,3 +197,24 @@ class Hosting:
 
 def _summary(prefix: str, resource: Resource) -> dict[str, Any]:
     return {f"{prefix}Name": resource.name, f"{prefix}Arn": resource.arn, "CreationTime": resource.created}
+
+
+def _check_source(source: Mapping[str, Any]) -> None:
+    """Check an ``S3DataSource`` ("A valid key name prefix always ends with a forward slash", S3ModelDataSource)."""
+    for member in ("HubAccessConfig", "ManifestS3Uri"):
+        if member in source:
+            raise unsupported(f"Model data with {member}")
+    if source.get("S3DataType") != "S3Prefix":
+        return
+    if source["CompressionType"] == "Gzip":
+        raise invalid("CompressionType Gzip is not supported for S3DataType S3Prefix.")
+    if not source["S3Uri"].endswith("/"):
+        raise invalid(f"S3Uri {source['S3Uri']} of S3DataType S3Prefix must end with a forward slash (/).")
+
+
+def _deployment(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a request's ``DeploymentConfig``, which asks for one way of updating at most."""
+    config: dict[str, Any] | None = request.get("DeploymentConfig")
+    if config and "BlueGreenUpdatePolicy" in config and "RollingUpdatePolicy" in config:
+        raise invalid("BlueGreenUpdatePolicy and RollingUpdatePolicy are mutually exclusive.")
+    return config

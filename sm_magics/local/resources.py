@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .account import Account
-from .errors import Kind, already_exists, invalid, not_found
+from .errors import Kind, already_exists, bad_token, invalid, not_found
 from .paging import Pages
 from .store import Store
 
@@ -151,7 +151,7 @@ class Resources:
         if token := parameters.get("NextToken"):
             position = self._pages.position(operation, parameters, token)
             if position is None:
-                raise invalid("Invalid NextToken.")
+                raise bad_token()
             conditions.append(f"({column}, name) {beyond} (?, ?)")
             values.extend(position)
         limit = parameters.get("MaxResults", 10)

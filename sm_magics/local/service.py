@@ -30,8 +30,9 @@ from sm_magics.home import ServiceAddress, home
 from .account import Account
 from .app import App, JsonService
 from .blobs import Blobs
+from .capture import Capture
 from .cloudwatch_logs import CloudWatchLogs
-from .endpoints import Endpoints
+from .endpoints import IDLE_AFTER, Endpoints
 from .hosting import Hosting
 from .identity import Identity
 from .interpreters import Interpreters
@@ -103,7 +104,7 @@ def service_model(name: str) -> Any:
 class Service:
     """Everything that one service process holds, put together. Made inside the event loop."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, idle_after: float = IDLE_AFTER) -> None:
         self._store = Store(directory / "state.sqlite3")
         self.account = account = Account.of(self._store)
         pages = Pages(account.secret_key)
@@ -114,7 +115,10 @@ class Service:
         shutil.rmtree(directory / "run", ignore_errors=True)
         self.interpreters = Interpreters(directory / "run", sys.executable)
         resources = Resources(self._store, account, pages)
-        self.endpoints = Endpoints(resources, objects, self.interpreters, self._logs, directory / "endpoints")
+        self.endpoints = Endpoints(
+            resources, objects, self.interpreters, self._logs, directory / "endpoints", idle_after=idle_after
+        )
+        self._capture = Capture(objects, self._logs)
         self.training = TrainingJobs(
             resources,
             objects,
@@ -127,7 +131,7 @@ class Service:
         training = TrainingOperations(self.training, resources, objects, account)
         hosting = Hosting(resources, self.endpoints, objects)
         logs = CloudWatchLogs(self._logs, account, pages)
-        runtime = cache(lambda: Runtime(service_model("sagemaker-runtime"), self.endpoints, account))
+        runtime = cache(lambda: Runtime(service_model("sagemaker-runtime"), self.endpoints, account, self._capture))
         self.app = App(
             account=account,
             json_services={
@@ -175,6 +179,7 @@ class Service:
         await self.training.close()
         await self.endpoints.close()
         await self.interpreters.close()
+        await self._capture.close()
         self._logs.flush()
         self._store.close()
 
@@ -208,32 +213,33 @@ def run(*, port: int | None = None, warm: str | None = None) -> None:
     AlreadyRunningError
         If this user's service is running.
     ConfigurationError
-        If the state directory or ``SM_MAGICS_IDLE_STOP`` cannot be used.
+        If the state directory, ``SM_MAGICS_IDLE_STOP`` or ``SM_MAGICS_ENDPOINT_IDLE_STOP`` cannot be used.
     OSError
         If the port is taken or the state directory cannot be written.
     """
     os.umask(0o077)
-    idle_stop = _idle_stop()
+    idle_stop = _seconds("SM_MAGICS_IDLE_STOP", IDLE_STOP)
+    idle_after = _seconds("SM_MAGICS_ENDPOINT_IDLE_STOP", IDLE_AFTER)
     directory = home()
     with only_one(directory):
-        uvloop.run(_serve(directory, port, warm, idle_stop))
+        uvloop.run(_serve(directory, port, warm, idle_stop, idle_after))
 
 
-def _idle_stop() -> float:
-    given = os.environ.get("SM_MAGICS_IDLE_STOP", str(IDLE_STOP))
+def _seconds(variable: str, default: float) -> float:
+    given = os.environ.get(variable, str(default))
     try:
         seconds = float(given)
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:
         raise ConfigurationError(
-            f"SM_MAGICS_IDLE_STOP must be a number of seconds, not {given!r}.", hint="%env SM_MAGICS_IDLE_STOP=600"
+            f"{variable} must be a number of seconds, not {given!r}.", hint=f"%env {variable}={default:.0f}"
         )
     return seconds
 
 
-async def _serve(directory: Path, port: int | None, warm: str | None, idle_stop: float) -> None:
-    service = Service(directory)
+async def _serve(directory: Path, port: int | None, warm: str | None, idle_stop: float, idle_after: float) -> None:
+    service = Service(directory, idle_after=idle_after)
     listener = service.listen(port)
     address = _address(service.account, listener)
     try:

@@ -8,82 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
+import logging
 import random
 import shutil
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from sm_magics.serving.messages import Answer, ModelLoadFailed, Request
+from sm_magics.serving.messages import ModelLoadFailed, Request
+from sm_magics.serving.parent import WarmParent
 from sm_magics.serving.pool import WorkerPool
 
-from .archive import BadArchiveError, extract
+from .dependencies import REQUIREMENTS, Dependencies, RequirementsFailed
 from .errors import PING_FAILED
+from .fleet import Fleet, Reply, VersionFailedError
 from .interpreters import Interpreters
 from .logs import Logs
+from .model_data import BadModelDataError, ModelData
 from .objects import Objects
+from .variants import Snapshot, Variant, variants_of
 
 #: Container environment: the Python interpreter that runs the workers. Never sent to AWS.
 PYTHON = "SM_MAGICS_PYTHON"
-#: Seconds that a container has to come up, where the variant does not say (SageMaker's own default is not published).
+#: Seconds that a container has to come up, and its model data to be there, where the variant does not say
+#: (SageMaker's own defaults are not published).
 _STARTUP = 600
-_ARCHIVE = "model.tar.gz"
+_DOWNLOAD = 600
+#: Seconds without a request after which a serverless variant's workers stop (AWS does not publish its own number).
+SERVERLESS_IDLE = 300.0
 _REPOSITORY = "pytorch-inference"
 
-
-class VersionFailedError(Exception):
-    """A version cannot serve. The message is the endpoint's ``FailureReason``."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A production variant with its container.
-
-    Attributes
-    ----------
-    settings
-        The variant as the endpoint configuration has it.
-    container
-        The container as the model has it.
-    """
-
-    settings: Mapping[str, Any]
-    container: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The variant's name."""
-        return str(self.settings["VariantName"])
-
-    @property
-    def weight(self) -> float:
-        """How much of the traffic it gets, relative to the others."""
-        return float(self.settings["InitialVariantWeight"])
-
-    @property
-    def hostname(self) -> str:
-        """What AWS's messages call the container."""
-        return str(self.container.get("ContainerHostname", "primary"))
-
-    @property
-    def repository(self) -> str:
-        """The container image's repository: its name without registry, tag and digest."""
-        return str(self.container["Image"]).rpartition("/")[2].partition("@")[0].partition(":")[0]
-
-    @property
-    def model_data(self) -> str:
-        """URL of the model data, empty if there is none."""
-        source = self.container.get("ModelDataSource", {}).get("S3DataSource", {})
-        return str(self.container.get("ModelDataUrl") or source.get("S3Uri", ""))
-
-    @property
-    def workers(self) -> int:
-        """Worker processes: those of one container, times the instances."""
-        wanted = self.container.get("Environment", {}).get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
-        each = int(wanted) if wanted.isdecimal() and int(wanted) > 0 else 1
-        return each * int(self.settings.get("InitialInstanceCount", 1))
+_logger = logging.getLogger(__name__)
 
 
 class Version:
@@ -93,40 +48,64 @@ class Version:
     ----------
     directory
         Its own, made if it is not there.
-    snapshot
-        ``config``: the request that made the endpoint configuration; ``models``: those that made its models, by name.
+    idle_after
+        Seconds without a request after which a variant's workers stop until the next one.
+
+    Attributes
+    ----------
+    on_failed
+        Called with the reason when a variant that served cannot any more.
     """
 
     def __init__(
         self,
         endpoint: str,
         directory: Path,
-        snapshot: Mapping[str, Any],
+        snapshot: Snapshot,
         *,
         interpreters: Interpreters,
+        dependencies: Dependencies,
         logs: Logs,
+        idle_after: float,
     ) -> None:
         self._endpoint = endpoint
         self._directory = directory
         self._interpreters = interpreters
+        self._dependencies = dependencies
         self._logs = logs
+        self._idle_after = idle_after
+        self.on_failed: Callable[[str], None] = lambda _reason: None
         self.snapshot = snapshot
         self.config_name: str = snapshot["config"]["EndpointConfigName"]
-        self.variants = [
-            Variant(settings, _container(snapshot["models"][settings["ModelName"]]))
-            for settings in snapshot["config"]["ProductionVariants"]
-        ]
-        self._pools: dict[str, WorkerPool] = {}
+        self.variants = variants_of(snapshot)
+        self._fleets: dict[str, Fleet] = {}
+        self._unpacking: asyncio.Future[None] | None = None
 
     def take(self, objects: Objects) -> None:
         """Take hold of the model data: from here on it may be deleted from S3."""
         self._directory.mkdir(mode=0o700, parents=True)
         for variant in self.variants:
-            folder = self._folder(variant)
-            folder.mkdir()
-            found = objects.find_url(variant.model_data)
-            if found:
-                os.link(found.path, folder / _ARCHIVE)
+            folder = self._folder(variant) / "objects"
+            folder.mkdir(parents=True)
+            ModelData.of(variant.container).take(objects, folder)
+
+    async def bring_up(self, *, unpacked: bool = False) -> None:
+        """Unpack the model data, unless that is done, and start.
+
+        Raises
+        ------
+        VersionFailedError
+            Whatever goes wrong: an endpoint never stays in transition.
+        """
+        try:
+            if not unpacked:
+                await self.unpack()
+            await self.start()
+        except VersionFailedError:
+            raise
+        except Exception as error:
+            _logger.exception("A version of %s could not be brought up", self.config_name)
+            raise VersionFailedError(f"The container could not be started: {type(error).__name__}: {error}") from error
 
     async def unpack(self) -> None:
         """Unpack the model data.
@@ -134,7 +113,7 @@ class Version:
         Raises
         ------
         VersionFailedError
-            If it is not there, or no archive that may be unpacked.
+            If it is not there, or cannot be unpacked, or not in the time it has.
         """
         for variant in self.variants:
             if variant.repository != _REPOSITORY:
@@ -142,19 +121,29 @@ class Version:
                     f"The container image {variant.container['Image']} of production variant {variant.name} cannot "
                     f"run on this machine: only {_REPOSITORY} images can."
                 )
-            archive = self._folder(variant) / _ARCHIVE
-            if variant.model_data and not archive.exists():
-                raise VersionFailedError(f"Could not find model data at {variant.model_data}.")
-            self._model_dir(variant).mkdir()
-            if archive.exists():
-                try:
-                    await asyncio.to_thread(extract, archive, self._model_dir(variant))
-                except BadArchiveError as error:
-                    raise VersionFailedError(
-                        f"Failed to extract model data archive {variant.model_data} for production variant "
-                        f"{variant.name}: {error}."
-                    ) from error
-                archive.unlink()
+            await self._unpack(variant)
+
+    async def _unpack(self, variant: Variant) -> None:
+        data = ModelData.of(variant.container)
+        allowed = variant.settings.get("ModelDataDownloadTimeoutInSeconds", _DOWNLOAD)
+        self._model_dir(variant).mkdir()
+        work = asyncio.to_thread(data.lay_out, self._folder(variant) / "objects", self._model_dir(variant))
+        self._unpacking = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._unpacking), allowed)
+        except asyncio.TimeoutError as error:
+            raise VersionFailedError(
+                f"The model data {data.url} of production variant {variant.name} was not there within {allowed} "
+                "seconds (ModelDataDownloadTimeoutInSeconds)."
+            ) from error
+        except BadModelDataError as error:
+            if data.compressed:
+                raise VersionFailedError(
+                    f"Failed to extract model data archive {data.url} for production variant {variant.name}: {error}."
+                ) from error
+            raise VersionFailedError(
+                f"Failed to download model data {data.url} for production variant {variant.name}: {error}."
+            ) from error
 
     async def start(self) -> None:
         """Start the workers; return once the models are loaded.
@@ -165,35 +154,76 @@ class Version:
             If one is not. Its traceback is in the log then.
         """
         for variant in self.variants:
-            await self._start(variant)
+            fleet = self._fleets[variant.name] = self._fleet(variant)
+            await fleet.start()
 
-    async def _start(self, variant: Variant) -> None:
-        log = self._log(variant)
+    def _fleet(self, variant: Variant) -> Fleet:
+        routing = variant.settings.get("RoutingConfig", {}).get("RoutingStrategy")
+        return Fleet(
+            variant.instances,
+            lambda number: self._open(variant, number),
+            log=self._log(variant, 0),
+            concurrency=variant.concurrency,
+            idle_after=self._idle(variant),
+            spread=routing == "RANDOM",
+            on_failed=self._failed,
+        )
+
+    def _failed(self, reason: str) -> None:
+        self.on_failed(reason)
+
+    def _idle(self, variant: Variant) -> float:
+        """Return the time after which a variant sleeps. Provisioned concurrency is there to be awake."""
+        if variant.serverless and "ProvisionedConcurrency" not in variant.serverless:
+            return min(SERVERLESS_IDLE, self._idle_after)
+        return self._idle_after
+
+    async def _open(self, variant: Variant, number: int) -> WorkerPool:
+        """Start one instance's workers."""
+        log = self._log(variant, number)
         environ = dict(variant.container.get("Environment", {}))
         python = environ.pop(PYTHON, self._interpreters.default)
+        requirements = environ.pop(REQUIREMENTS, "install")
         allowed = variant.settings.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP)
-        try:
-            parent = await self._interpreters.parent(python)
-        except Exception as error:
-            for line in str(error).splitlines():
-                log(line)
-            raise VersionFailedError(
-                f"The Python interpreter {python} of production variant {variant.name} could not run the model server: "
-                f"{str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__}"
-            ) from error
+        if requirements != "ignore":
+            python = await self._with_requirements(variant, python, log)
+        parent = await self._parent(variant, python, log)
         pool = WorkerPool(self._model_dir(variant), parent=parent, log=log, workers=variant.workers, environ=environ)
-        self._pools[variant.name] = pool
         try:
             await asyncio.wait_for(pool.start(), allowed)
         except ModelLoadFailed:
             pass  # the pool has logged it
         except asyncio.TimeoutError:
-            log(f"The model was not loaded within {allowed} seconds.")
+            log(f"The model was not loaded within {allowed} seconds (ContainerStartupHealthCheckTimeoutInSeconds).")
         except (OSError, ValueError) as error:
             log(f"{type(error).__name__}: {error}")
         else:
-            return
+            return pool
         raise VersionFailedError(PING_FAILED.format(variant=variant.name))
+
+    async def _with_requirements(self, variant: Variant, python: str, log: Callable[[str], None]) -> str:
+        try:
+            return await self._dependencies.interpreter(self._model_dir(variant), python, log)
+        except (RequirementsFailed, OSError, ValueError) as error:
+            lines = str(error).strip().splitlines()
+            for line in lines:
+                log(line)
+            raise VersionFailedError(
+                f"code/requirements.txt of production variant {variant.name} could not be installed: {lines[-1]} "
+                f"Install it yourself, or set {REQUIREMENTS}=ignore in the container's environment to go without."
+            ) from error
+
+    async def _parent(self, variant: Variant, python: str, log: Callable[[str], None]) -> WarmParent:
+        try:
+            return await self._interpreters.parent(python)
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            for line in lines:
+                log(line)
+            raise VersionFailedError(
+                f"The Python interpreter {python} of production variant {variant.name} could not run the model server: "
+                f"{lines[-1] if lines else type(error).__name__}"
+            ) from error
 
     def choose(self, name: str) -> Variant | None:
         """Return the variant of that name, or for an empty one any of them, by their weights. None if there is none."""
@@ -204,22 +234,72 @@ class Version:
         weights = [variant.weight for variant in self.variants]
         return random.choices(self.variants, weights)[0] if any(weights) else None  # noqa: S311 - a share of traffic
 
-    def invoke(self, variant: Variant, request: Request) -> Coroutine[Any, Any, Answer]:
-        """Return the container's answer. Its workers have been asked when this returns: `close` waits for them."""
-        return self._pools[variant.name].invoke(request)
+    def ask(self, variant: Variant, request: Request, *, stream: bool = False) -> Coroutine[Any, Any, Reply]:
+        """Return the container's answer. It has been asked when this returns: `close` waits for it.
+
+        Raises
+        ------
+        ApiError
+            ``ThrottlingException`` if a serverless variant has too much to do.
+        VersionFailedError
+            From the coroutine, if the workers slept and cannot be started again.
+        """
+        return self._fleets[variant.name].ask(request, stream=stream)
+
+    async def change(self, snapshot: Snapshot) -> None:
+        """Take over other weights at once, and other numbers of instances and concurrencies.
+
+        Parameters
+        ----------
+        snapshot
+            The version's own, with other settings of its variants.
+
+        Raises
+        ------
+        VersionFailedError
+            If a new instance cannot be started. Everything is then as it was.
+        """
+        before = self.snapshot
+        self._set(snapshot)
+        try:
+            for variant in self.variants:
+                await self._fleets[variant.name].scale(variant.instances)
+        except VersionFailedError:
+            self._set(before)
+            for variant in self.variants:
+                await self._fleets[variant.name].scale(variant.instances)
+            raise
+
+    def _set(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.variants = variants_of(snapshot)
+        for variant in self.variants:
+            fleet = self._fleets[variant.name]
+            fleet.concurrency, fleet.idle_after = variant.concurrency, self._idle(variant)
+
+    def look(self, now: float) -> None:
+        """Let fleets that nobody needs sleep, and give up those that are beyond help. To be called often."""
+        for fleet in self._fleets.values():
+            fleet.look(now)
 
     async def close(self, *, drain: float) -> None:
         """End the workers, having let them answer what they were asked, for `drain` seconds at most."""
-        pools, self._pools = list(self._pools.values()), {}
-        await asyncio.gather(*(pool.close(drain=drain) for pool in pools))
+        self.on_failed = lambda _reason: None
+        await asyncio.gather(*(fleet.close(drain=drain) for fleet in self._fleets.values()))
 
-    async def remove(self) -> None:
-        """Remove its directory."""
+    async def discard(self, *, drain: float) -> None:
+        """Close it, and remove its directory once nobody writes there any more."""
+        await self.close(drain=drain)
+        if self._unpacking:
+            await asyncio.wait({self._unpacking})
+            if not self._unpacking.cancelled():
+                self._unpacking.exception()
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
-    def _log(self, variant: Variant) -> Callable[[str], None]:
+    def _log(self, variant: Variant, number: int) -> Callable[[str], None]:
         # A stream is named after the variant and the instance, of which each version has new ones.
-        instance = hashlib.sha256(f"{self._directory.name}/{variant.name}".encode()).hexdigest()[:17]
+        text = f"{self._directory.name}/{variant.name}" + (f"/{number}" if number else "")
+        instance = hashlib.sha256(text.encode()).hexdigest()[:17]
         return self._logs.writer(log_group(self._endpoint), f"{variant.name}/i-{instance}")
 
     def _folder(self, variant: Variant) -> Path:
@@ -232,8 +312,3 @@ class Version:
 def log_group(endpoint: str) -> str:
     """Return the name of an endpoint's log group."""
     return f"/aws/sagemaker/Endpoints/{endpoint}"
-
-
-def _container(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    container: Mapping[str, Any] = model.get("PrimaryContainer") or model["Containers"][0]
-    return container

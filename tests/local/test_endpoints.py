@@ -233,7 +233,7 @@ def test_traffic_goes_to_the_variants_by_weight_or_to_the_one_that_is_asked_for(
     assert service.settled("variants")["EndpointStatus"] == "InService"
     assert {service.invoke("variants") for _ in range(5)} == {b"[2, 4]"}
     assert service.invoke("variants", TargetVariant="three") == b"[3, 6]"
-    with pytest.raises(ClientError, match="production variant four"):
+    with pytest.raises(ClientError, match="Variant four of endpoint variants not found"):
         service.invoke("variants", TargetVariant="four")
     service.delete_endpoint("variants")
 

@@ -6,6 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 from local_service import DOUBLE, IMAGE, variant
 
+INVALID_TOKEN = 'Invalid pagination token because "{0}".'
+
 
 def refused(call, **arguments) -> str:
     with pytest.raises(ClientError) as caught:
@@ -150,15 +152,7 @@ def test_names_differ_by_more_than_case_and_the_runtime_wants_the_case_that_was_
     ("member", "value"),
     [
         ("AsyncInferenceConfig", {"OutputConfig": {"S3OutputPath": "s3://a/b"}}),
-        (
-            "DataCaptureConfig",
-            {
-                "EnableCapture": True,
-                "InitialSamplingPercentage": 100,
-                "DestinationS3Uri": "s3://a/b",
-                "CaptureOptions": [{"CaptureMode": "Input"}],
-            },
-        ),
+        ("CrossRegionTrafficConfig", {"MaxInvocationsPerSecondPerInstance": 1, "MaxCrossRegionPercentPerEndpoint": 1}),
     ],
 )
 def test_what_this_machine_does_not_do_is_refused_not_ignored(service, member, value):
@@ -188,9 +182,9 @@ def test_lists_are_paged_sorted_and_filtered(service):
     tenth = sagemaker.describe_model(ModelName="paged-09")["CreationTime"]
     after = sagemaker.list_models(NameContains="paged-", CreationTimeAfter=tenth, MaxResults=100)["Models"]
     assert {model["ModelName"] for model in after} >= set(names[10:])
-    assert refused(sagemaker.list_models, NameContains="other-", NextToken=first["NextToken"]) == "Invalid NextToken."
-    assert refused(sagemaker.list_endpoint_configs, NextToken=first["NextToken"]) == "Invalid NextToken."
-    assert refused(sagemaker.list_models, NextToken="bm9uc2Vuc2U=") == "Invalid NextToken."
+    assert refused(sagemaker.list_models, NameContains="other-", NextToken=first["NextToken"]) == INVALID_TOKEN
+    assert refused(sagemaker.list_endpoint_configs, NextToken=first["NextToken"]) == INVALID_TOKEN
+    assert refused(sagemaker.list_models, NextToken="bm9uc2Vuc2U=") == INVALID_TOKEN
     assert "Member must have value less than or equal to 100" in refused(sagemaker.list_models, MaxResults=101)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from local_service import IMAGE, PATIENCE, variant
 
-from sm_magics.local import endpoints as transitions
+from sm_magics.local import endpoint_records
 from sm_magics.local.account import Account
 from sm_magics.local.blobs import Blobs
 from sm_magics.local.endpoints import Endpoints
@@ -60,7 +60,7 @@ def comes_up(monkeypatch):
     async def up(*_: object, **__: object) -> None:
         pass
 
-    monkeypatch.setattr(transitions, "_bring_up", up)
+    monkeypatch.setattr(Version, "bring_up", up)
 
 
 def failing(error: Exception, *, times: int = 1_000_000):
@@ -82,7 +82,7 @@ def failing(error: Exception, *, times: int = 1_000_000):
 @pytest.mark.usefixtures("comes_up")
 def test_an_end_that_cannot_be_recorded_at_once_is_recorded_later(tmp_path, monkeypatch, caplog):
     full = failing(sqlite3.OperationalError("database or disk is full"), times=2)
-    monkeypatch.setattr(transitions, "_RETRY", 0.01)
+    monkeypatch.setattr(endpoint_records, "_RETRY", 0.01)
 
     async def scenario():
         async with made(tmp_path) as endpoints:
@@ -101,7 +101,7 @@ def test_a_deletion_that_goes_wrong_can_be_asked_for_again(tmp_path, monkeypatch
         async with made(tmp_path) as endpoints:
             endpoints.create("any", SNAPSHOT, tags=())
             assert (await settled(endpoints, "any"))["EndpointStatus"] == "InService"
-            monkeypatch.setattr(Version, "remove", failing(RuntimeError("surprise"), times=1)(Version.remove))
+            monkeypatch.setattr(Version, "discard", failing(RuntimeError("surprise"), times=1)(Version.discard))
             endpoints.delete("any")
             assert "surprise" in (await settled(endpoints, "any"))["FailureReason"]
             while not endpoints.are_idle():  # noqa: ASYNC110 - the reason is told before the last of it is gone

@@ -6,8 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-from local_service import DOUBLE, IMAGE, fresh_home, model_archive, variant
+from local_service import DOUBLE, IMAGE, fresh_home, variant
 
+from sm_magics.local.dependencies import Dependencies
 from sm_magics.local.interpreters import Interpreters
 from sm_magics.local.logs import Logs
 from sm_magics.local.store import Store
@@ -27,17 +28,22 @@ JSON = (("Content-Type", "application/json"),)
 async def _asked_and_closed_in_one_moment(home: Path) -> Answer:
     interpreters = Interpreters(home / "run", sys.executable)
     logs = Logs(Store(home / "state.sqlite3"), lambda: None)
-    version = Version("any", home / "version", SNAPSHOT, interpreters=interpreters, logs=logs)
-    folder = home / "version" / "AllTraffic"
-    folder.mkdir(parents=True)
-    (folder / "model.tar.gz").write_bytes(model_archive(DOUBLE))
+    version = Version(
+        "any",
+        home / "version",
+        SNAPSHOT,
+        interpreters=interpreters,
+        dependencies=Dependencies(),
+        logs=logs,
+        idle_after=60,
+    )
+    model = home / "version" / "AllTraffic" / "model"
+    (model / "code").mkdir(parents=True)
+    (model / "code" / "inference.py").write_text(DOUBLE)
     try:
-        await version.unpack()
         await version.start()
         closing = asyncio.create_task(version.close(drain=60))
-        asked = asyncio.create_task(
-            version.invoke(version.variants[0], Request("POST", "/invocations", JSON, b"[1, 2]"))
-        )
+        asked = asyncio.create_task(version.ask(version.variants[0], Request("POST", "/invocations", JSON, b"[1, 2]")))
         answer = await asked
         await closing
         return answer
