@@ -35,11 +35,12 @@ class ApiError(Exception):
 
 
 class Kind(Enum):
-    """The resources of SageMaker hosting, in AWS's words for its messages."""
+    """The resources of SageMaker, in AWS's words for its messages."""
 
     MODEL = "model"
     ENDPOINT_CONFIG = "endpoint configuration"
     ENDPOINT = "endpoint"
+    TRAINING_JOB = "training job"
 
 
 def invalid(message: str) -> ApiError:

@@ -126,7 +126,7 @@ class Service:
             self._logs,
             directory / "training",
             account=account,
-            grace=STOP_GRACE,
+            grace=_seconds("SM_MAGICS_STOP_GRACE", STOP_GRACE),
         )
         training = TrainingOperations(self.training, resources, objects, account)
         hosting = Hosting(resources, self.endpoints, objects)
