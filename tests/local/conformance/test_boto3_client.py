@@ -286,6 +286,23 @@ def test_pages_of_a_log_end_when_the_token_repeats(service, clients):
     service.delete_endpoint("logged")
 
 
+def test_the_resource_interface_of_s3_works(clients, variables):
+    s3 = boto3.resource("s3")
+    bucket = s3.create_bucket(
+        Bucket="by-resource", CreateBucketConfiguration={"LocationConstraint": variables["AWS_DEFAULT_REGION"]}
+    )
+    for number in range(5):
+        bucket.put_object(Key=f"a/{number}", Body=str(number).encode())
+    assert [item.key for item in bucket.objects.filter(Prefix="a/").page_size(2)] == [f"a/{n}" for n in range(5)]
+    target = io.BytesIO()
+    bucket.download_fileobj("a/3", target)
+    assert target.getvalue() == b"3"
+    bucket.objects.all().delete()
+    bucket.delete()
+    assert "by-resource" not in {found.name for found in s3.buckets.all()}
+    s3.meta.client.close()
+
+
 def test_clients_in_threads_share_one_session(service, clients):
     service.deploy("threads")
     runtime = clients["sagemaker-runtime"]
