@@ -121,6 +121,8 @@ class App:
         self.active += 1
         try:
             response = await self._respond(request, request_id)
+            if not await request.is_over():
+                response.headers.append(("connection", "close"))
             await response.send(send, request_id=request_id, head=request.method == "HEAD")
         except ClientGoneError:
             pass

@@ -212,6 +212,6 @@ def _position(token: str) -> str:
     try:
         if not token:
             raise ValueError  # noqa: TRY301
-        return base64.urlsafe_b64decode(token).decode()
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except ValueError:
         raise invalid_argument("The continuation token provided is incorrect") from None

@@ -22,8 +22,40 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
+#: Bytes of a refused body that are let in, so that the client gets to read why.
+_MOST_DROPPED = 1 << 30
+
+
 class ClientGoneError(Exception):
     """The client closed the connection before its request was complete."""
+
+
+class _Incoming:
+    """What receives a request's body, and remembers how far it is."""
+
+    def __init__(self, receive: Receive, *, awaits_word: bool) -> None:
+        self._receive = receive
+        self._awaits_word = awaits_word
+        self._is_complete = False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        self._awaits_word = False
+        message = await self._receive()
+        self._is_complete = not message.get("more_body", False)
+        return message
+
+    async def is_over(self) -> bool:
+        """Return whether nothing of the body is left to come.
+
+        What the client sends already is let in and dropped, up to a bound: it reads no answer before it has sent
+        all. But one that waits for ``100 Continue`` (as boto3 does with S3) never sends a body that was refused.
+        """
+        if self._awaits_word:
+            return False
+        dropped = 0
+        while not self._is_complete and dropped < _MOST_DROPPED:
+            dropped += len((await self()).get("body", b""))
+        return self._is_complete
 
 
 @dataclass(frozen=True)
@@ -49,15 +81,14 @@ class Request:
     @classmethod
     def from_scope(cls, scope: Scope, receive: Receive) -> Request:
         """Return the request of an ASGI scope."""
+        headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
         return cls(
             method=scope["method"],
             # Some servers leave the query in the raw path.
             raw_path=scope["raw_path"].partition(b"?")[0].decode("latin-1"),
             query=scope["query_string"].decode("latin-1"),
-            headers=tuple(
-                (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
-            ),
-            receive=receive,
+            headers=headers,
+            receive=_Incoming(receive, awaits_word=("expect", "100-continue") in headers),
         )
 
     def values(self, name: str) -> list[str]:
@@ -94,6 +125,11 @@ class Request:
             if chunk := message.get("body", b""):
                 yield chunk
             more = message.get("more_body", False)
+
+    async def is_over(self) -> bool:
+        """Return whether the connection may be used for another request once this one is answered."""
+        has_body = self.header("content-length", "0") != "0" or self.header("transfer-encoding") != ""
+        return not has_body or not isinstance(self.receive, _Incoming) or await self.receive.is_over()
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body.
