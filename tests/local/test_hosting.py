@@ -222,7 +222,7 @@ def test_identity_is_an_assumed_role_with_a_role_that_sagemaker_may_take(service
 
 def test_operations_of_sagemaker_that_are_not_here_say_so_and_are_not_retried(service):
     with pytest.raises(ClientError) as caught:
-        service.sagemaker.list_training_jobs()
+        service.sagemaker.list_algorithms()
     assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
-    assert "ListTrainingJobs" in caught.value.response["Error"]["Message"]
+    assert "ListAlgorithms" in caught.value.response["Error"]["Message"]
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
