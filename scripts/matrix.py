@@ -1,17 +1,25 @@
 """The tests under other versions: what the floors in pyproject.toml promise, other Pythons, SageMaker SDK 2 and 3.
 
-Each row has a virtual environment of its own under build/matrix. PyTorch is only installed for the interpreter that
-runs this script, whose version constraints.txt pins; elsewhere the tests that need it are skipped. Arguments: rows.
+Each row has a virtual environment of its own, kept outside the repository for the next run and made anew when what goes
+into it changes, and every week for what it leaves open. The next one is made while the tests run in one. PyTorch is
+only installed for the interpreter that runs this script, whose version constraints.txt pins; elsewhere the tests that
+need it are skipped. Arguments: rows.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -22,13 +30,30 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @dataclass(frozen=True)
 class Row:
-    """One environment: its interpreter, what goes into it, and the tests that are run in it."""
+    """One environment: its interpreter, what goes into it, and the tests that are run in it.
+
+    Attributes
+    ----------
+    client
+        The environment holds no more than `packages`, a client of the service: the tests are run by the interpreter
+        that runs this script, and find the environment in the variable ``CLIENT``.
+    seconds
+        What was spent on it, by what it was spent on.
+    """
 
     name: str
     python: str = HERE
     packages: tuple[str, ...] = ()
     tests: tuple[str, ...] = ("tests",)
-    pinned: bool = False
+    client: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measured(self, what: str) -> Iterator[None]:
+        """Record how long something takes."""
+        started = time.perf_counter()
+        yield
+        self.seconds[what] = time.perf_counter() - started
 
 
 def floors() -> tuple[str, ...]:
@@ -39,13 +64,15 @@ def floors() -> tuple[str, ...]:
 
 
 SDK_TESTS = ("tests/hosting", "tests/magics")
+CONFORMANCE = "tests/local/conformance/test_{}.py".format
 ROWS = (
     # An SDK 2 as old as its floor: the only one that goes with a boto3 as old as ours.
     Row("floors", python="3.10", packages=(*floors(), "sagemaker==2.237.0")),
     Row("python3.12", python="3.12"),
     Row("python3.13", python="3.13"),
-    Row("sdk2", packages=("sagemaker>=2.237,<3", "torch"), tests=SDK_TESTS, pinned=True),
-    Row("sdk3", packages=("sagemaker>=3", "torch"), tests=SDK_TESTS, pinned=True),
+    Row("sdk2", packages=("sagemaker>=2.237,<3", "torch"), tests=(*SDK_TESTS, CONFORMANCE("sdk2"))),
+    Row("sdk3", packages=("sagemaker>=3", "torch"), tests=(*SDK_TESTS, CONFORMANCE("sdk3"))),
+    Row("aws-cli", packages=("awscli",), tests=(CONFORMANCE("aws_cli"),), client=True),
 )
 
 
@@ -62,31 +89,60 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def run(row: Row) -> bool | None:
-    """Make a row's environment and run its tests. Return whether they pass, None without its interpreter."""
+def environment(row: Row) -> Path:
+    """Return where a row's environment is, or will be: what goes into it says where."""
+    declared = [(ROOT / name).read_text() for name in ("pyproject.toml", "constraints.txt")] if not row.client else []
+    week = date.today().isocalendar()[:2]  # noqa: DTZ011 - the week of whoever runs this
+    content = repr((row.python, row.packages, row.client or str(ROOT), declared, TEST_TOOLS, week))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "sm_magics-matrix" / f"{row.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def make(row: Row) -> Path | None:
+    """Return a row's environment, made if it is not there; None without its interpreter."""
     python = interpreter(row.python)
     if python is None:
         return None
-    environment = ROOT / "build" / "matrix" / row.name
-    shutil.rmtree(environment, ignore_errors=True)
-    subprocess.run([python, "-m", "venv", environment], check=True)
-    own = environment / "bin" / "python"
-    install = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if "torch" in row.packages:  # by itself first: a range would take the newest build, with CUDA
-        pin = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-        subprocess.run([*install, pin[0] if pin else "torch"], check=True)
-    subprocess.run([*install, *TEST_TOOLS, "--editable", str(ROOT), *row.packages], check=True)
-    tests = [own, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *row.tests]
-    return subprocess.run(tests, cwd=ROOT, check=False).returncode == 0
+    wanted = environment(row)
+    complete = wanted / "complete"
+    if complete.exists():
+        return wanted
+    with row.measured("install"):
+        for older in wanted.parent.glob(f"{row.name}-{'?' * 12}"):
+            shutil.rmtree(older)
+        subprocess.run([python, "-m", "venv", str(wanted)], check=True)
+        install = [str(wanted / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if "torch" in row.packages:  # by itself first: a range would take the newest build, with CUDA
+            pin = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+            subprocess.run([*install, pin[0] if pin else "torch"], check=True)
+        own = () if row.client else (*TEST_TOOLS, "--editable", str(ROOT))
+        subprocess.run([*install, *own, *row.packages], check=True)
+        complete.touch()
+    return wanted
+
+
+def run(row: Row, made: Path | None) -> bool | None:
+    """Run a row's tests in its environment. Return whether they pass, None without the environment."""
+    if made is None:
+        return None
+    python = sys.executable if row.client else str(made / "bin" / "python")
+    tests = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *row.tests]
+    with row.measured("tests"):
+        return subprocess.run(tests, cwd=ROOT, env={**os.environ, "CLIENT": str(made)}, check=False).returncode == 0
 
 
 def main(names: list[str]) -> int:
     """Run the rows of these names, or all; print what came of each; return the exit status."""
-    results = {row.name: run(row) for row in ROWS if not names or row.name in names}
+    rows = [row for row in ROWS if not names or row.name in names]
+    with ThreadPoolExecutor(1) as pool:
+        making = [pool.submit(make, row) for row in rows]
+        results = [run(row, made.result()) for row, made in zip(rows, making, strict=True)]
     print()
-    for name, passed in results.items():
-        print(f"{name:12}", {True: "passed", False: "FAILED", None: "skipped: no such Python on this machine"}[passed])
-    return int(False in results.values())
+    outcomes = {True: "passed", False: "FAILED", None: "skipped: no such Python on this machine"}
+    for row, passed in zip(rows, results, strict=True):
+        spent = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in row.seconds.items())
+        print(f"{row.name:12}{outcomes[passed]}  {spent}")
+    return int(False in results)
 
 
 if __name__ == "__main__":
