@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ast
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from sm_magics.errors import CellSyntaxError
 
-from .bindings import imports
+from .dependencies import removed_modules
+from .dotted import dotted
+from .executed import executed
 from .findings import Finding, not_silenced
+from .image import Image
+from .imported import imports_in
+from .loads import check_loads
+from .paths import check_paths
 from .source import parse, parse_cell
 
-_TORCH_LOAD = {"torch.load": 1, "torch.jit.load": 1}
-"""Functions that bring weights back to the device they were saved on, and the position of ``map_location``."""
+__all__ = ["MODEL_MODULE", "check_layout", "check_module", "dotted", "unreadable"]
 
 MODEL_MODULE = "code/sm_model.py"
 """The module that packaging writes from the notebook's classes, relative to the model directory."""
@@ -26,11 +32,28 @@ _NEEDED = {
 }  # fmt: skip
 
 
-def check_module(source: str, path: str = "code/inference.py") -> tuple[Finding, ...]:
-    """Return what is wrong with one Python file, whose path is relative to the model directory."""
+def check_module(source: str, path: str = "code/inference.py", image: Image | None = None) -> tuple[Finding, ...]:
+    """Return what is wrong with one Python file.
+
+    Parameters
+    ----------
+    source
+        Its text.
+    path
+        Where it is, relative to the model directory.
+    image
+        The image that is to run it, None where its contents are not known.
+    """
     if (tree := parse(source)) is None:
         return (_syntax(source, path),)
-    found = [*_undefined_names(tree, path), *_device_bound_loads(tree, path), *_own_name(tree, path)]
+    found = [
+        *_undefined_names(tree, path),
+        *check_loads(tree, path, image),
+        *check_paths(tree, path),
+        *_own_name(tree, path),
+    ]
+    if image:
+        found += [*_newer_syntax(source, path, image), *_removed(tree, path, image)]
     return not_silenced(found, source)
 
 
@@ -103,12 +126,55 @@ def _syntax(source: str, path: str) -> Finding:
     )
 
 
+def _newer_syntax(source: str, path: str, image: Image) -> Iterator[Finding]:
+    """Find syntax that the image's Python does not know, as far as the parser can tell."""
+    if image.python_minor >= sys.version_info[:2]:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(source, feature_version=image.python_minor)
+        except SyntaxError as error:
+            yield Finding(
+                "SM109",
+                "error",
+                f"{image} has Python {image.python}, which cannot read this line ({error.msg}): importing {path} would "
+                "fail, and the model would never load.",
+                f"Write it as Python {'.'.join(map(str, image.python_minor))} has it.",
+                path=path,
+                line=error.lineno or 0,
+            )
+
+
+def _removed(tree: ast.Module, path: str, image: Image) -> Iterator[Finding]:
+    gone = removed_modules(image)
+    for one in imports_in(tree, path) if gone else ():
+        if one.top in gone and one.kind != "optional":
+            yield Finding(
+                "SM145",
+                "error" if one.kind == "top" else "warning",
+                f"{image} has Python {image.python}, whose standard library no longer has {one.top}: the import would "
+                "fail.",
+                "Use what took its place: the documentation of Python names it.",
+                path=path,
+                line=one.line,
+            )
+
+
 def _undefined_names(tree: ast.Module, path: str) -> Iterator[Finding]:
     from pyflakes import checker, messages
 
+    put_there = _put_into_globals(tree)
+    if put_there is None:
+        return
+    nodes = list(executed(tree))
+    lines = {node.lineno for node in nodes if isinstance(node, ast.expr)}
+    raised = {part.lineno for node in nodes if isinstance(node, ast.Raise) and node.exc for part in _names(node.exc)}
     for message in checker.Checker(tree, filename=path).messages:
         if isinstance(message, messages.UndefinedName | messages.UndefinedLocal):
             name = message.message_args[0]
+            if name in put_there or message.lineno not in lines:
+                continue
             fix = f"Define or import {name} in a cell that is written to code/; the notebook's own names are not there."
             if path == MODEL_MODULE:  # which no cell writes: what it is to have, the model has to
                 fix = (
@@ -117,7 +183,8 @@ def _undefined_names(tree: ast.Module, path: str) -> Iterator[Finding]:
                 )
             yield Finding(
                 "SM111",
-                "error",
+                # What raises anyway raises something else.
+                "warning" if message.lineno in raised else "error",
                 f"{name} is not defined in {path}: in the container, this line would raise NameError.",
                 fix,
                 path=path,
@@ -125,30 +192,28 @@ def _undefined_names(tree: ast.Module, path: str) -> Iterator[Finding]:
             )
 
 
-def _device_bound_loads(tree: ast.Module, path: str) -> Iterator[Finding]:
-    # Handlers often import inside the function.
-    every_import = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    origins = imports(ast.Module(body=list(every_import), type_ignores=[]))
+def _names(node: ast.expr) -> list[ast.Name]:
+    return [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+
+
+def _put_into_globals(tree: ast.Module) -> set[str] | None:
+    """Return the names that are made by ``globals()["name"] = …``; None where there is no saying which are made."""
+    found = set()
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = dotted(node.func)
-        root, _, rest = name.partition(".")
-        for origin in origins.get(root, ()):
-            function = f"{origin}.{rest}" if rest else origin
-            position = _TORCH_LOAD.get(function)
-            if position is None or any(keyword.arg in {"map_location", None} for keyword in node.keywords):
-                continue
-            if len(node.args) > position or any(isinstance(argument, ast.Starred) for argument in node.args):
-                continue
-            yield Finding(
-                "SM121",
-                "warning",
-                f"{function} without map_location: weights saved on a GPU would not load on an instance without one.",
-                f'{name}(..., map_location="cpu"), or the device that the model is to run on.',
-                path=path,
-                line=node.lineno,
-            )
+        match node:
+            case ast.Subscript(
+                value=ast.Call(func=ast.Name(id="globals")), slice=ast.Constant(value=str() as name), ctx=ast.Store()
+            ):
+                found.add(name)
+            case ast.Subscript(value=ast.Call(func=ast.Name(id="globals")), ctx=ast.Store()):
+                return None
+            case ast.Call(
+                func=ast.Attribute(value=ast.Call(func=ast.Name(id="globals")), attr="update" | "setdefault")
+            ):
+                return None
+            case ast.Call(func=ast.Name(id="exec")):
+                return None
+    return found
 
 
 def _own_name(tree: ast.Module, path: str) -> Iterator[Finding]:
@@ -168,12 +233,3 @@ def _own_name(tree: ast.Module, path: str) -> Iterator[Finding]:
                 path=path,
                 line=node.lineno,
             )
-
-
-def dotted(node: ast.expr) -> str:
-    """Return ``a.b.c`` for such an expression, and nothing for any other."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and (base := dotted(node.value)):
-        return f"{base}.{node.attr}"
-    return ""

@@ -7,8 +7,7 @@ replace the file as a whole, then settle the record. A crash between any two of 
 from __future__ import annotations
 
 import contextlib
-import tokenize
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -17,21 +16,22 @@ from sm_magics.errors import AuthoringError, FileConflictError
 
 from .atomic import keep_copy, make_directory, write_atomically
 from .bindings import definitions
-from .checks import MODEL_MODULE, check_layout, check_module, unreadable
-from .contract import HANDLERS, check_contract
-from .findings import Finding, not_silenced
+from .checking import SCRIPT, check_code
+from .checks import MODEL_MODULE
+from .contract import HANDLERS
+from .dependencies import Dependencies, dependencies
+from .findings import Finding
+from .image import image
 from .inside import check_encoding, check_inside, checked_path
 from .ownership import Claims, alone, check_notebook, edited, notebook_name, read_text, stranger
-from .percent import locate
 from .record import NOBODY, Author, FileRecord, Record
+from .requirement_checks import REQUIREMENTS
+from .requirements_file import RequirementsFile, read_requirements
 from .script import Script, derived_name
 from .sections import after, changed_by_hand, check_setup, digests, earlier_section, gone, not_run
 from .source import parse_cell
 
 __all__ = ["Author", "CodeFolder", "Written"]
-
-SCRIPT = "code/inference.py"
-"""The script, relative to the model directory."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,13 @@ class CodeFolder:
     ----------
     model_dir
         The directory that holds ``code/``. It need not exist yet.
+    framework_version
+        Of the image that is to run the code, such as ``2.6``; by default the one that fits the notebook's torch.
     """
 
-    def __init__(self, model_dir: Path) -> None:
+    def __init__(self, model_dir: Path, *, framework_version: str = "") -> None:
         self.model_dir = Path(model_dir)
+        self.image = image(framework_version)
         self.path = self.model_dir / "code"
         self._claims = Claims(self.model_dir)
 
@@ -209,7 +212,7 @@ class CodeFolder:
         )
 
     def write_file(
-        self, relative: str, text: str, *, author: Author = NOBODY, force: bool = False, generated: bool = False
+        self, relative: str, text: str | bytes, *, author: Author = NOBODY, force: bool = False, generated: bool = False
     ) -> Written:
         """Write a file under ``code/``, byte for byte.
 
@@ -218,7 +221,7 @@ class CodeFolder:
         relative
             Its path inside ``code/``, with ``/`` between the parts.
         text
-            Its content. That of a ``.py`` file has to parse.
+            Its content. That of a ``.py`` file is text, and has to parse.
         author, force, generated
             As for `write_section`.
 
@@ -233,9 +236,10 @@ class CodeFolder:
             If the path leads out of ``code/`` or is ``inference.py``, or the file cannot be written.
         """
         inside = checked_path(relative)
-        tree = parse_cell(text, filename=f"code/{inside}") if inside.suffix == ".py" else None
+        parsed = isinstance(text, str) and inside.suffix == ".py"
+        tree = parse_cell(str(text), filename=f"code/{inside}") if parsed else None
         try:
-            data = text.encode()
+            data = text if isinstance(text, bytes) else text.encode()
         except UnicodeEncodeError as error:
             raise AuthoringError(f"The text for code/{inside} is not valid Unicode: {error.reason}.") from error
         check_encoding(data, inside)
@@ -243,6 +247,7 @@ class CodeFolder:
         path = self.path / inside
         check_inside(path, self.path)
         digest = sha256(data).hexdigest()
+        new = text if isinstance(text, str) else ""
         before = path.read_bytes() if path.is_file() else None
         known = Record.read(self.model_dir).files.get(f"code/{inside}")
         if known and known.generated and not generated and f"code/{inside}" == MODEL_MODULE and before and not force:
@@ -250,7 +255,7 @@ class CodeFolder:
                 f"{path} is what packaging writes from the notebook's classes, and would write again over this cell.",
                 hint="%%sm_code my_model.py    # another name for a module of your own",
             )
-        copy = self._claims.claim(path, author=author, digest=digest, force=force, new_text=text, generated=generated)
+        copy = self._claims.claim(path, author=author, digest=digest, force=force, new_text=new, generated=generated)
         if before != data:
             write_atomically(path, data)
         return Written(
@@ -258,7 +263,7 @@ class CodeFolder:
             defined=tuple(definitions(tree)) if tree else (),
             replaced=before is not None,
             unchanged=before == data,
-            findings=tuple(finding for finding in self.check() if finding.path == f"code/{inside}"),
+            findings=tuple(one for one in self.check(files=[str(inside)]) if one.path == f"code/{inside}"),
             copy=copy,
         )
 
@@ -321,28 +326,34 @@ class CodeFolder:
                 found[path] = sections
         return found if SCRIPT in found or not self.path.is_dir() else {}
 
-    def check(self) -> tuple[Finding, ...]:
-        """Return what is wrong with the Python files in ``code/``: contract, names, files in each other's way."""
-        found: list[Finding] = []
-        paths = []
-        for path in sorted(self.path.rglob("*.py")):
-            name = path.relative_to(self.model_dir).as_posix()
-            if not path.is_file() or any(part.startswith(".") for part in path.relative_to(self.path).parts):
-                continue
-            paths.append(name)
-            try:
-                with tokenize.open(path) as file:  # as Python reads it: in the encoding that it declares
-                    text = file.read()
-            except (OSError, UnicodeDecodeError, SyntaxError) as error:
-                found.append(unreadable(name, error))
-                continue
-            here = [*check_module(text, name)]
-            if name == SCRIPT:
-                here += not_silenced(check_contract(text), text)
-                here = [_located(finding, text) for finding in here]
-            found += here
-        found += check_layout(paths)
-        return tuple(sorted(found, key=lambda finding: (finding.path != SCRIPT, finding.path, finding.line)))
+    def needed(self, *, files: Iterable[str] = (), modules: Iterable[str] = ()) -> Dependencies:
+        """Return what ``code/`` needs beyond the image: see `dependencies`."""
+        known = Record.read(self.model_dir).files
+        copies = [path.removeprefix("code/") for path, entry in known.items() if entry.generated]
+        return dependencies(self.path, self.image, files=files, modules=modules, generated=copies)
+
+    def own_requirements(self) -> RequirementsFile | None:
+        """Return the ``requirements.txt`` that a person or a cell wrote, None where there is none but packaging's."""
+        path = self.model_dir / REQUIREMENTS
+        if not path.is_file():
+            return None
+        data = path.read_bytes()
+        known = Record.read(self.model_dir).files.get(REQUIREMENTS)
+        if known and known.generated and sha256(data).hexdigest() in known.digests:
+            return None
+        return read_requirements(data.decode("utf-8", "replace"))
+
+    def check(self, *, files: Iterable[str] = (), modules: Iterable[str] = ()) -> tuple[Finding, ...]:
+        """Return what is wrong with ``code/``: see `check_code`.
+
+        Parameters
+        ----------
+        files, modules
+            As for `dependencies`: what is imported without an import statement.
+        """
+        return check_code(
+            self.path, self.image, self.needed(files=files, modules=modules), self.own_requirements(), files
+        )
 
     def _open_script(
         self, record: Record, author: Author, *, force: bool
@@ -386,8 +397,3 @@ class CodeFolder:
             write_atomically(self.model_dir / SCRIPT, data)
         record.files[SCRIPT] = settled
         record.write(self.model_dir)
-
-
-def _located(finding: Finding, text: str) -> Finding:
-    section, line = locate(text, finding.line)
-    return replace(finding, section=section, cell_line=line)

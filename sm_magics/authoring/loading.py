@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .bindings import imports
-from .checks import dotted
+from .dotted import dotted
 from .source import parse
 
 _DIRECTORY = "\0"  # stands for the model directory in a path that is worked out; no path contains it

@@ -103,7 +103,7 @@ def test_findings_of_the_folder_name_the_section_and_the_cells_line(folder):
 
 
 def test_a_file_that_declares_its_encoding_is_read_in_it(folder):
-    folder.path.mkdir()
+    folder.write_section("import labels\n")
     (folder.path / "labels.py").write_bytes("# coding: latin-1\nNAME = 'Käse'\n".encode("latin-1"))
     assert folder.check() == ()
     (folder.path / "labels.py").write_bytes("NAME = 'Käse'\n".encode("latin-1"))
