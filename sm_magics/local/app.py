@@ -23,6 +23,7 @@ from .account import Account
 from .errors import ApiError, unknown_operation
 from .identity import Identity
 from .protocols import PROTOCOLS, Protocol, error_answer, json_answer
+from .refusals import refused
 from .runtime import Runtime
 from .s3 import S3
 from .sigv4 import UNSIGNED, Claim, Reason, RefusedError, claim_of, signing_key, verify
@@ -34,23 +35,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}|UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]+")
 #: Above this, hashing the body goes into a thread.
 _HASH_IN_THREAD = 256 * 1024
 
-#: Codes for a request that is not believed, by protocol; 403 each.
-_CODES: Mapping[Reason, Mapping[Protocol, str]] = {
-    Reason.MISSING: {Protocol.S3: "AccessDenied", Protocol.QUERY: "MissingAuthenticationToken"},
-    Reason.INCOMPLETE: {Protocol.S3: "AuthorizationHeaderMalformed", Protocol.QUERY: "IncompleteSignature"},
-    Reason.UNSUPPORTED: {Protocol.S3: "InvalidRequest", Protocol.QUERY: "IncompleteSignature"},
-    Reason.UNKNOWN_KEY: {Protocol.S3: "InvalidAccessKeyId", Protocol.QUERY: "InvalidClientTokenId"},
-    Reason.MISMATCH: {Protocol.S3: "SignatureDoesNotMatch", Protocol.QUERY: "SignatureDoesNotMatch"},
-    Reason.EXPIRED: {Protocol.S3: "RequestTimeTooSkewed", Protocol.QUERY: "SignatureDoesNotMatch"},
-}
-_JSON_CODES = {
-    Reason.MISSING: "MissingAuthenticationTokenException",
-    Reason.INCOMPLETE: "IncompleteSignatureException",
-    Reason.UNSUPPORTED: "IncompleteSignatureException",
-    Reason.UNKNOWN_KEY: "UnrecognizedClientException",
-    Reason.MISMATCH: "InvalidSignatureException",
-    Reason.EXPIRED: "InvalidSignatureException",
-}
 #: What the system says when nothing more can be written (SQLite says it in words).
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -136,8 +120,7 @@ class App:
             protocol = _protocol(claim, request)
             return await self._answer(request, claim, protocol, request_id)
         except RefusedError as refusal:
-            code = _CODES[refusal.reason].get(protocol, _JSON_CODES[refusal.reason])
-            return error_answer(ApiError(code, str(refusal), 403), protocol, request_id)
+            return error_answer(refused(refusal, protocol), protocol, request_id)
         except ApiError as error:
             return error_answer(error, protocol, request_id)
         except ClientGoneError:

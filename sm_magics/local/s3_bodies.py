@@ -78,8 +78,13 @@ async def received(call: Call, blobs: Blobs, algorithm: str = "") -> tuple[Draft
     return draft, blob
 
 
-async def document(call: Call) -> ET.Element:
+async def document(call: Call, *, is_summed: bool = True) -> ET.Element:
     """Return the XML of a small body.
+
+    Parameters
+    ----------
+    is_summed
+        Whether a checksum among the headers is the body's.
 
     Raises
     ------
@@ -88,7 +93,7 @@ async def document(call: Call) -> ET.Element:
     """
     body = await call.body()
     sums = {}
-    if algorithm := asked_algorithm(call):
+    if is_summed and (algorithm := asked_algorithm(call)):
         running = ALGORITHMS[algorithm]()
         running.update(body)
         sums[algorithm] = encoded(running.digest())

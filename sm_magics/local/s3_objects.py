@@ -199,7 +199,7 @@ class S3Objects:
         attributes = {
             "ETag": found.etag,
             "Checksum": sums or None,
-            "ObjectParts": {"TotalPartsCount": len(found.parts)} if found.parts else None,
+            "ObjectParts": {"PartsCount": len(found.parts)} if found.parts else None,
             "StorageClass": found.headers.get("x-amz-storage-class", "STANDARD"),
             "ObjectSize": found.size,
         }

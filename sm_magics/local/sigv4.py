@@ -56,6 +56,7 @@ class Reason(Enum):
     UNKNOWN_KEY = "unknown key"
     MISMATCH = "mismatch"
     EXPIRED = "expired"
+    OVER = "over"
 
 
 class RefusedError(Exception):
@@ -228,7 +229,7 @@ def _check_time(claim: Claim, now: datetime) -> None:
             f"({now:{_TIME}} + 15 min.)",
         )
     if claim.expires is not None and now > claim.time + timedelta(seconds=claim.expires):
-        raise RefusedError(Reason.EXPIRED, "Request has expired")
+        raise RefusedError(Reason.OVER, "Request has expired")
 
 
 def string_to_sign(request: Request, claim: Claim, payload_hash: str) -> str:

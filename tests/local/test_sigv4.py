@@ -172,7 +172,7 @@ def test_a_presigned_url_is_good_until_it_expires(after, good):
     else:
         with pytest.raises(RefusedError) as caught:
             check(asked, UNSIGNED, now=now)
-        assert caught.value.reason is Reason.EXPIRED
+        assert caught.value.reason is Reason.OVER
 
 
 @pytest.mark.parametrize(
