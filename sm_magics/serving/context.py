@@ -6,6 +6,7 @@ request processor per request holds the request's headers and what the handlers 
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from types import ModuleType
@@ -19,6 +20,8 @@ from .metrics import (
     MetricsCacheValueError,
     MetricTypes,
 )
+
+_VERSION = "0.12.0"  # of TorchServe
 
 
 class RequestProcessor:
@@ -99,7 +102,7 @@ class Context:
             "gpu_id": None,
             "batch_size": 1,
             "server_name": "MMS",
-            "server_version": "0.12.0",
+            "server_version": _VERSION,
             "limit_max_image_pixels": True,
         }
         self.request_ids: dict[int, str] | None = None
@@ -107,6 +110,14 @@ class Context:
         self.metrics = Metrics(self.model_name)
         self.model_yaml_config: dict[str, Any] = {}
         self.stopping_criteria: Any = None
+        self.header_key_sequence_id = os.getenv("TS_REQUEST_SEQUENCE_ID", "ts_request_sequence_id")
+        self.header_key_sequence_start = os.getenv("TS_REQUEST_SEQUENCE_START", "ts_request_sequence_start")
+        self.header_key_sequence_end = os.getenv("TS_REQUEST_SEQUENCE_END", "ts_request_sequence_end")
+
+    __hash__ = None  # type: ignore[assignment]  # as TorchServe's, which compares by content
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Context) and self.__dict__ == other.__dict__
 
     def begin(self, request_id: str, processor: RequestProcessor) -> None:
         """Be about another request. Not for handlers."""
@@ -161,6 +172,10 @@ class Context:
         """Set one header of the answer."""
         self._processor(idx).add_response_property(key, value)
 
+    def get_sequence_id(self, idx: int) -> Any:
+        """Return the request's sequence id, None if it is part of no sequence."""
+        return self._processor(idx).get_request_property(self.header_key_sequence_id)
+
 
 class PredictionException(Exception):  # noqa: N818 - TorchServe's name
     """TorchServe's own exception for handlers. Raised through the toolkit it is like any other."""
@@ -181,8 +196,9 @@ def provide_torchserve() -> None:
     """
     if "ts" in sys.modules or find_spec("ts") is not None:
         return
+    Context.__module__ = RequestProcessor.__module__ = "ts.context"
     contents: dict[str, dict[str, object]] = {
-        "ts": {},
+        "ts": {"__version__": _VERSION},
         "ts.context": {"Context": Context, "RequestProcessor": RequestProcessor},
         "ts.metrics": {},
         "ts.metrics.dimension": {"Dimension": Dimension},

@@ -9,7 +9,7 @@ from .stream import Stream
 
 _LONGEST_REASON = 8000  # characters: clients give up on longer status lines than some 16 KiB
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_NO_CONTENT, _NOT_MODIFIED = 204, 304
+_NO_CONTENT, _RESET_CONTENT, _NOT_MODIFIED = 204, 205, 304
 _NOT_CACHED = (
     b"pragma: no-cache\r\n"
     b"cache-control: no-cache; no-store, must-revalidate, private\r\n"
@@ -31,14 +31,15 @@ def encode(answer: Answer, *, keep_alive: bool, head_only: bool) -> list[bytes]:
         Whether the request was HEAD: the body is described but not sent.
     """
     if not has_body(answer.status):
-        return [_head(answer, b"", keep_alive=keep_alive)]
+        length = b"content-length: 0\r\n" if answer.status == _RESET_CONTENT else b""
+        return [_head(answer, length, keep_alive=keep_alive)]
     head = _head(answer, b"content-length: %d\r\n" % len(answer.body), keep_alive=keep_alive)
     return [head] if head_only else [head, answer.body]
 
 
 def has_body(status: int) -> bool:
     """Return whether an answer of that status has a body."""
-    return status not in {_NO_CONTENT, _NOT_MODIFIED}
+    return status not in {_NO_CONTENT, _RESET_CONTENT, _NOT_MODIFIED}
 
 
 def encode_head(stream: Stream, *, keep_alive: bool, chunked: bool) -> bytes:

@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        if self._rest_of_upgrade:
+        if self._rest_of_upgrade or not self._in_head:  # trailers are no headers
             return
         value = value.strip()
         self._headers.append((name, value))
@@ -278,13 +278,16 @@ class Connection(asyncio.Protocol):
         if self._refusal is not None:
             self._received(self._refusal, keep_alive=False)
             return
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
+        if b"content-length" not in self._fields or b"expect" in self._fields or b"transfer-encoding" in self._fields:
+            self._headers = _aggregated(self._headers, len(body))
         request = Request(
             method,
             self._url.decode("latin-1"),
-            tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers),
-            self._body[0] if len(self._body) == 1 else b"".join(self._body),
+            tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers]),
+            body,
         )
-        self._body = []
         keep_alive, chunked = self._parser.should_keep_alive(), self._parser.get_http_version() != "1.0"
         self._received(request, keep_alive=keep_alive, chunked=chunked)
 
@@ -365,6 +368,20 @@ class Connection(asyncio.Protocol):
             if self._transport is not None and not received.chunked:
                 self._transport.abort()
         self._go_on()
+
+
+def _aggregated(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a request whose body has been put together: as Netty's aggregator leaves them."""
+    kept, codings, told = [], [], False
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"transfer-encoding":
+            if value.lower() != b"chunked":
+                codings.append((lower, value))
+        elif lower != b"expect" or value.lower() != b"100-continue":
+            kept.append((name, value))
+            told = told or lower == b"content-length"
+    return [*kept, *codings] if told else [*kept, *codings, (b"content-length", b"%d" % length)]
 
 
 @lru_cache(maxsize=64)

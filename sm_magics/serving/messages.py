@@ -109,9 +109,9 @@ class Answer:
         message
             One sentence.
         """
-        text = json.dumps({"code": status, "type": kind, "message": message}, indent=2)
+        text = json.dumps({"code": status, "type": kind, "message": message}, indent=2, ensure_ascii=False)
         headers = (("content-type", "application/json"),)
-        return cls(status, _ERROR_REASONS[status], headers, text.encode() + b"\n")
+        return cls(status, _ERROR_REASONS[status], headers, text.encode(errors="replace") + b"\n")
 
     @classmethod
     def empty(cls, status: int) -> Answer:

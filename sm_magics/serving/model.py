@@ -28,10 +28,11 @@ from sagemaker_inference.errors import BaseInferenceToolkitError, GenericInferen
 from sagemaker_pytorch_serving_container.default_pytorch_inference_handler import DefaultPytorchInferenceHandler
 
 from .context import Context, RequestProcessor
-from .forms import body_parameters, query_parameters, split_target
+from .forms import Malformed, body_parameters, query_parameters
+from .headers import in_java_order
 from .messages import Answer, Headers, Parts, parts
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_NAME = re.compile(r"[^\x00\t\n\v\f\r ,:;=\x80-\U0010ffff]+")  # what Netty lets through
 _FORBIDDEN_IN_VALUES = re.compile(r"[\x00\r\n\v\f]")
 # They describe the connection, not the answer: the server in front sets them.
 _CONNECTION_HEADERS = {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
@@ -95,8 +96,8 @@ class Model:
         Answer
             An exception in a handler is an answer too (status 500, no Content-Type).
         """
-        result, processor, request_id = self._transform(target, headers, body)
-        return self._whole(result, processor, request_id)
+        outcome = self._transform(target, headers, body)
+        return outcome if isinstance(outcome, Answer) else self._whole(*outcome)
 
     def stream(self, target: str, headers: Headers, body: bytearray) -> Iterator[Parts]:
         """Answer one request, in pieces if the handlers return an iterator of bytes.
@@ -114,7 +115,11 @@ class Model:
             Of one frame. An exception before the first piece is an answer like any other exception; one that comes
             later breaks the answer off.
         """
-        result, processor, request_id = self._transform(target, headers, body)
+        outcome = self._transform(target, headers, body)
+        if isinstance(outcome, Answer):
+            yield outcome.frame()
+            return
+        result, processor, request_id = outcome
         if not isinstance(result, Iterator):
             yield self._whole(result, processor, request_id).frame()
             return
@@ -135,18 +140,28 @@ class Model:
         else:
             yield parts({"more": False}, b"")
 
-    def _transform(self, target: str, headers: Headers, body: bytearray) -> tuple[Any, RequestProcessor, str]:
+    def _transform(self, target: str, headers: Headers, body: bytearray) -> tuple[Any, RequestProcessor, str] | Answer:
         # Parameters first, then headers, which win. Of a header that is sent twice the last one counts.
         properties: dict[str, Any] = {}
         inputs: dict[str, bytearray] = {}
-        for name, content_type, value in (*query_parameters(split_target(target)[1]), *body_parameters(headers, body)):
+        try:
+            parameters = query_parameters(target) + body_parameters(headers, body)
+        except Malformed as error:
+            return error.answer
+        for name, content_type, value in parameters:
             inputs[name] = value
             properties[name] = {"content-type": content_type}
-        properties.update(headers)
+        properties.update(in_java_order(headers))
         request_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         processor = RequestProcessor(properties)
         self._context.begin(request_id, processor)
-        (result,) = self._transformer.transform([inputs], self._context)
+        try:
+            (result,) = self._transformer.transform([inputs], self._context)
+        except Exception as error:  # the toolkit could not even make an answer of an exception
+            logging.getLogger().exception("Invoking custom service failed.")
+            if isinstance(error, MemoryError) or "CUDA" in str(error):
+                return Answer.error(507, "InternalServerException", "Out of resources")
+            return Answer.error(503, "InternalServerException", "Prediction failed")
         return result, processor, request_id
 
     def _whole(self, result: object, processor: RequestProcessor, request_id: str) -> Answer:
@@ -202,13 +217,13 @@ def _answer(processor: RequestProcessor, content: bytes, request_id: str) -> Ans
         raise ValueError(f"set_response_status: {status!r} is not the status of an answer.")
     if "\r" in reason or "\n" in reason:
         raise ValueError(f"set_response_status: {reason!r} does not fit on one line.")
-    # Names differ in case only by who set them: "content-type" is the toolkit's, and a handler's own wins.
+    # "content-type" is the toolkit's. Of names that differ in case only, the last one stays.
     chosen: dict[str, tuple[str, str]] = {}
-    for name, value in processor.get_response_headers().items():
-        if not _TOKEN.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
+    for name, value in in_java_order(tuple(processor.get_response_headers().items())):
+        if not _HEADER_NAME.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
             raise ValueError(f"set_response_header: {name!r}: {value!r} is not an HTTP header.")
         lower = name.lower()
-        if lower not in _CONNECTION_HEADERS and (lower not in chosen or name != lower):
+        if lower not in _CONNECTION_HEADERS:
             chosen[lower] = (name, value)
     chosen["x-request-id"] = ("x-request-id", request_id)
     return Answer(status, reason, tuple(chosen.values()), content)
@@ -236,11 +251,13 @@ class _Defaults(DefaultPytorchInferenceHandler):  # type: ignore[misc]  # the to
 
     def default_input_fn(self, input_data: Any, content_type: Any) -> torch.Tensor:
         # torch.FloatTensor(array) of a 0-dimensional integer array allocates that many floats and fills none.
-        if content_type in content_types.UTF8_TYPES and re.fullmatch(r"\s*[+-]?\d+\s*", input_data):
-            raise ValueError(
-                f"A single number ({input_data.strip()}) is no input: the container would predict on that many "
-                "uninitialised values. Send a list."
-            )
+        if content_type in content_types.UTF8_TYPES and "[" not in input_data and "," not in input_data:
+            number = decoder.decode(input_data, content_type)
+            if number.ndim == 0 and number.dtype.kind in "iu" and number > 0:
+                raise ValueError(
+                    f"A single number ({number}) is no input: the container would predict on that many "
+                    "uninitialised values. Send a list."
+                )
         tensor: torch.Tensor = super().default_input_fn(input_data, content_type)
         return tensor
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-from urllib.parse import unquote_plus
 
-from .forms import split_target
+from .description import describe
+from .forms import Malformed, query_parameters, split_target
 from .messages import Answer, Request
 from .pool import WorkerPool
 from .stream import Stream
@@ -31,18 +30,27 @@ class ModelServer:
         self._pool = pool
 
     def respond(self, request: Request) -> Answer | asyncio.Future[Answer | Stream]:
-        """Answer any request. The method does not matter."""
-        if request.path == "/invocations":
+        """Answer any request. The method does not matter, unless it asks what there is to invoke."""
+        if request.path == "/invocations" and request.method != "OPTIONS":
             return self._pool.submit(request)
-        path, query = split_target(request.path)
+        try:
+            return self._respond(request)
+        except Malformed as error:
+            return error.answer
+
+    def _respond(self, request: Request) -> Answer | asyncio.Future[Answer | Stream]:
+        path, _ = split_target(request.path)
         # As Java splits: trailing slashes do not count, all others do.
         segments = path.rstrip("/").split("/")
         if segments[:2] == ["", "ping"]:
             return self._ping()
         if segments in (["", "invocations"], ["", "invocations-response-stream"]):
-            name = next((value for key, value in _pairs(query) if key == "model_name"), "")
+            parameters = query_parameters(request.path)
+            name = next((value.decode() for key, _, value in parameters if key == "model_name"), "")
             if name not in {"", _MODEL_NAME}:
                 return Answer.error(404, "ModelNotFoundException", f"Model not found: {name}")
+            if request.method == "OPTIONS":
+                return describe()
             return self._pool.submit(request, stream=segments[1] != "invocations")
         return Answer.error(
             404, "ResourceNotFoundException", "Requested resource is not found, please refer to API document."
@@ -53,8 +61,3 @@ class ModelServer:
         text = json.dumps({"status": "Healthy" if healthy else "Unhealthy"}, indent=2) + "\n"
         status, reason = (200, "OK") if healthy else (500, "Internal Server Error")
         return Answer(status, reason, (("content-type", "application/json"),), text.encode())
-
-
-def _pairs(query: str) -> list[tuple[str, str]]:
-    pairs = (pair.partition("=") for pair in re.split("[&;]", query))
-    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]

@@ -20,7 +20,9 @@ import pytest
 import torch
 
 CONTRACT = Path(__file__).parent / "contract"
-CASES = [json.loads(line) for line in (CONTRACT / "cases.jsonl").read_text().splitlines()]
+FILES = ("cases.jsonl", "forms_and_values.jsonl")
+CASES = [json.loads(line) for file in FILES for line in (CONTRACT / file).read_text().splitlines()]
+CASES.sort(key=lambda case: case["model"])  # all cases of one server together, in their order
 FLOAT = re.compile(rb"-?\d+\.\d+(?:e[+-]?\d+)?")
 
 
@@ -32,6 +34,7 @@ def server_of(start_server: Callable) -> Callable:
         if model not in servers:
             for other in servers.values():
                 other.stop()
+            servers.clear()
             servers[model] = start_server(CONTRACT / "models" / model, environ=environ)
         return servers[model].wait_until_listening()
 
