@@ -235,7 +235,7 @@ class Fleet:
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(outcome, WorkerPool):
+                if not isinstance(outcome, BaseException):
                     await outcome.close(drain=0)
             raise
 
