@@ -26,7 +26,19 @@ _NEED_TORCH = (
     "local/conformance",
     *(
         f"local/test_{name}.py"
-        for name in ("endpoints", "hosting", "kill", "load", "logs", "runtime", "service", "training", "versions")
+        for name in (
+            "endpoints",
+            "hosting",
+            "kill",
+            "load",
+            "logs",
+            "runtime",
+            "service",
+            "training",
+            "training_failures",
+            "training_stop",
+            "versions",
+        )
     ),
     "packaging",
     "serving",

@@ -37,15 +37,22 @@ class JobFailed(Exception):  # noqa: N818 - what happened
 
 
 class ErrorText:
-    """Picks the error message out of what a script prints."""
+    """Picks the error message out of what a script prints.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    words
+        Further words that begin an error message.
+    """
+
+    def __init__(self, *words: str) -> None:
+        self._words = (*_ERRORS, *words)
         self._lines: dict[str, None] = {}
         self._size = 0
 
     def feed(self, line: str) -> None:
         """Look at one line."""
-        if (self._lines or any(word in line for word in _ERRORS)) and self._size < _LONGEST_MESSAGE:
+        if (self._lines or any(word in line for word in self._words)) and self._size < _LONGEST_MESSAGE:
             # Each line once, as the toolkit has it.
             self._lines.setdefault(line.strip(" :\n"))
             self._size += len(line)

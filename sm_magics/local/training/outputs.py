@@ -65,7 +65,7 @@ async def upload(request: Mapping[str, Any], objects: Objects, layout: Layout) -
             if _is_compressed(request["OutputDataConfig"]):
                 await _put(objects, f"{prefix}{name}.tar.gz", folder, archive=True)
             else:
-                part = "model/" if name == "model" else "output/data/"
+                part = "model/" if name == "model" else "data/"
                 for path in await asyncio.to_thread(lambda folder=folder: list(_files(folder))):  # type: ignore[misc]
                     await _put(objects, f"{prefix}{part}{path.relative_to(folder).as_posix()}", path, archive=False)
         except OSError as error:

@@ -206,13 +206,13 @@ class TrainingRun:
             return False
         environ = {**environ, **program.environ(self._layout, str(self._request["TrainingJobName"]))}
         environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(code), environ.get("PYTHONPATH", "")]))
-        steps = [("ExecuteUserScriptError", command)]
+        steps = [("ExecuteUserScriptError", ErrorText(), command)]
         if (code / "requirements.txt").exists():
             pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "-r", "requirements.txt"]
-            steps.insert(0, ("InstallRequirementsError", pip))
-        for error_name, arguments in steps:
+            # pip marks its errors itself.
+            steps.insert(0, ("InstallRequirementsError", ErrorText("ERROR:"), pip))
+        for error_name, message, arguments in steps:
             self._log(f"Invoking: {' '.join(arguments)}")
-            message = ErrorText()
             whole_group = arguments[0] == "/bin/sh"
             status = await self._execute(Command(arguments, environ, code, whole_group=whole_group), message)
             if self.stopping.is_set():
