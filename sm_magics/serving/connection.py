@@ -112,6 +112,8 @@ class Worker(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
+        if self._forked.exited.done():
+            self._abort(None)
 
     def data_received(self, data: bytes) -> None:
         """Collect frames. A long body is put together once, when all of it is there."""
@@ -144,8 +146,9 @@ class Worker(asyncio.Protocol):
 
     def _hear(self, head: dict[str, Any], body: bytes) -> None:
         self._log.read()  # what was printed on the way to this answer comes before it
-        if not self._loaded.done():
-            self._loaded.set_result(head)
+        if "ready" in head or "failed" in head:
+            if not self._loaded.done():  # else who waited for it has gone
+                self._loaded.set_result(head)
         elif "more" in head:
             self.on_piece(head, body)
         else:

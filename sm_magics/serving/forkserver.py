@@ -6,8 +6,9 @@ Run as ``python -m sm_magics.serving.forkserver SOCKET OWNER``. Whoever connects
         → {"pid": 4711}             and, when it has ended, {"exited": 4711, "status": -9}
     {"kill": 4711}
 
-A worker belongs to the connection that asked for it and is killed when that ends. The process ends when its
-standard input does, which its owner holds.
+A worker belongs to the connection that asked for it and is killed when that ends. Standard input is such a
+connection too, the owner's, who hears there that everything is imported, ``{"ready": 4710}``, or ``{"failed":
+"Traceback …"}``. The process ends when it does.
 
 OpenMP does not survive a fork once it has run with more than one thread. So this process is started with one
 thread each for OpenMP, OpenBLAS and MKL, computes nothing, and has one Python thread.
@@ -46,6 +47,8 @@ class ForkServer:
         self._listener.bind(path)
         os.chmod(path, 0o600)  # noqa: PTH101
         self._listener.listen()
+        self._owner = socket.socket(fileno=os.dup(0))
+        self._owner.settimeout(_CONTROL_TIMEOUT)
         self._owners: dict[int, socket.socket] = {}
         self._alive, self._held = os.pipe()
         self._woken, wake = os.pipe()
@@ -57,10 +60,14 @@ class ForkServer:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._woken, selectors.EVENT_READ, self._reap)
-        self._selector.register(0, selectors.EVENT_READ, self._end)
+        self._selector.register(self._owner, selectors.EVENT_READ, self._hear)
+
+    def tell_owner(self, message: dict[str, Any]) -> None:
+        """Say something to who started this process."""
+        self._owner.sendall(frame(message))
 
     def serve(self) -> NoReturn:
-        """Fork for who asks, until standard input ends."""
+        """Fork for who asks, until the owner goes."""
         while True:
             for key, _ in self._selector.select():
                 key.data(key.fileobj)
@@ -143,9 +150,7 @@ class ForkServer:
             if owner is connection:
                 _kill_group(pid)
         connection.close()
-
-    def _end(self, _: object) -> None:
-        if not os.read(0, 4096):
+        if connection is self._owner:
             for pid in self._owners:
                 _kill_group(pid)
             os._exit(0)
@@ -181,20 +186,18 @@ def _kill_group(pid: int) -> None:
 
 
 def main(path: str, owner: int) -> None:
-    """Import everything, say so on standard output, then fork for who asks."""
+    """Import everything, say so, then fork for who asks."""
     end_with(owner)  # and standard input tells elsewhere than on Linux
     server = ForkServer(path)  # listens at once: who connects early waits in the backlog
     try:
         from . import worker
     except BaseException:  # noqa: BLE001 - told to the owner
-        sys.stdout.buffer.write(frame({"failed": traceback.format_exc()}))
-        sys.stdout.flush()
+        server.tell_owner({"failed": traceback.format_exc()})
         os._exit(1)
     del worker
     gc.collect()
     gc.freeze()
-    sys.stdout.buffer.write(frame({"ready": os.getpid()}))
-    sys.stdout.flush()
+    server.tell_owner({"ready": os.getpid()})
     server.serve()
 
 

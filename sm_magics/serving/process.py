@@ -83,26 +83,28 @@ class WarmProcess:
         path = _socket_path(directory)
         path.with_name("python").write_text(python)  # for `client.find_parent`
         environment = {**inherited(os.environ), **_ONE_THREAD, **environ}
+        control, theirs = socket.socketpair()  # its standard input: what start-up files print is no message then
+        control.setblocking(False)
         arguments = (python, "-m", "sm_magics.serving.forkserver", str(path), str(os.getpid()))
         try:
             process = await asyncio.create_subprocess_exec(
                 *arguments,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
                 cwd=path.parent,  # -m puts it on sys.path: nothing can be imported from there
                 env=environment,
                 start_new_session=True,  # a Ctrl-C in a terminal is not for it
             )
         except (OSError, ValueError) as error:  # ValueError: no file can have that name
+            control.close()
             shutil.rmtree(path.parent, ignore_errors=True)
             raise ParentFailed(f"{python} cannot be started: {getattr(error, 'strerror', None) or error}.") from error
+        finally:
+            theirs.close()
         errors = _LastLines(process)
-        control = socket.socket(socket.AF_UNIX)
-        control.setblocking(False)
         try:
-            await asyncio.wait_for(_until_ready(process, errors, python), START_SECONDS)
-            await asyncio.get_running_loop().sock_connect(control, str(path))
+            await asyncio.wait_for(_until_ready(process, control, errors, python), START_SECONDS)
         except BaseException as error:
             control.close()
             await _end(process, errors, path)
@@ -217,7 +219,7 @@ class WarmProcess:
 
 
 class _LastLines:
-    """Keeps the last lines of the process's standard error: they say why it ended."""
+    """Keeps the last lines that the process printed: they say why it ended."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._lines: deque[str] = deque(maxlen=20)
@@ -230,31 +232,32 @@ class _LastLines:
         return "".join(f"\n{line}" for line in (*self._lines, self._rest.decode(errors="replace")) if line)
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        while process.stderr is not None and (data := await process.stderr.read(1 << 16)):
+        while process.stdout is not None and (data := await process.stdout.read(1 << 16)):
             lines = (self._rest + data).decode(errors="replace").splitlines(keepends=True)
             self._rest = b"" if lines[-1].endswith("\n") else lines.pop()[-4096:].encode()  # a line may have no end
             self._lines.extend(line.rstrip() for line in lines)
 
 
-async def _until_ready(process: asyncio.subprocess.Process, errors: _LastLines, python: str) -> None:
+async def _until_ready(
+    process: asyncio.subprocess.Process, control: socket.socket, errors: _LastLines, python: str
+) -> None:
     from json import loads
 
-    if process.stdout is None:
-        raise ParentFailed("The warm process has no standard output.")
-    try:
-        head_length, body_length = lengths(await process.stdout.readexactly(LENGTHS_SIZE))
-        message = loads((await process.stdout.readexactly(head_length + body_length))[:head_length])
-    except asyncio.IncompleteReadError:
-        status = await process.wait()
-        await errors.reading
-        raise ParentFailed(f"{python} ended with status {status} before it could fork workers.{errors.text}") from None
+    loop = asyncio.get_running_loop()
+    received = bytearray()
+    while len(received) < LENGTHS_SIZE or len(received) < LENGTHS_SIZE + sum(lengths(received[:LENGTHS_SIZE])):
+        data = await _receive(loop, control)
+        if not data:
+            status = await process.wait()
+            await errors.reading
+            raise ParentFailed(f"{python} ended with status {status} before it could fork workers.{errors.text}")
+        received += data
+    message = loads(received[LENGTHS_SIZE:])
     if "failed" in message:
         raise ParentFailed(f"{python} cannot serve models.\n{message['failed'].rstrip()}")
 
 
 async def _end(process: asyncio.subprocess.Process, errors: _LastLines, address: Path) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     await process.wait()

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_magics.serving.messages import ModelLoadFailed, Request
-from sm_magics.serving.parent import ParentFailed, WarmParent
+from sm_magics.serving.connection import Worker
+from sm_magics.serving.messages import ModelLoadFailed, Request, frame
+from sm_magics.serving.parent import Forked, ParentFailed, WarmParent
 from sm_magics.serving.pool import WorkerPool
 
 OBEDIENT = """
@@ -597,6 +599,35 @@ def test_a_fork_that_fails_leaves_the_workers_that_there_are(loop, log, tmp_path
             finally:
                 await pool.close(drain=0)
                 await parent.close()
+
+    loop.run_until_complete(scenario())
+
+
+def test_start_up_files_may_print(loop, tmp_path, log, write_model):
+    async def scenario():
+        (tmp_path / "sitecustomize.py").write_text("import sys; print('welcome' * 50_000); print('x', file=sys.stderr)")
+        with tempfile.TemporaryDirectory(prefix="sm-", dir="/tmp") as directory:
+            parent = await WarmParent.start(sys.executable, Path(directory), environ={"PYTHONPATH": str(tmp_path)})
+            pool = WorkerPool(write_model(OBEDIENT), parent=parent, log=log.append)
+            await pool.start()
+            assert (await pool.invoke(order(eval="7"))).body == b"7"
+            await pool.close(drain=0)
+            await parent.close()
+
+    loop.run_until_complete(scenario())
+
+
+@pytest.mark.parametrize("said", [{"ready": True}, {"failed": "Traceback"}])
+def test_worker_that_nobody_waits_for_any_more_may_say_what_it_wants(loop, log, said):
+    async def scenario():
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        worker = Worker(Forked(1, socket.socket(), reading, loop.create_future(), lambda: None), log.append)
+        worker._loaded.cancel()
+        worker.data_received(frame(said))
+        worker._log.close()
+        worker._forked.connection.close()
+        os.close(writing)
 
     loop.run_until_complete(scenario())
 
