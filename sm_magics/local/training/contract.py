@@ -170,7 +170,8 @@ class Program:
             **{f"hp_{key}": value for key, value in self.hyperparameters.items()},
         }
         return {
-            **{f"SM_{key.upper()}": _encoded(value) for key, value in variables.items()},
+            # Not all names of hyperparameters can be names of variables.
+            **{f"SM_{key.upper()}": _encoded(value) for key, value in variables.items() if not {"=", "\0"} & set(key)},
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(_free_port()),
         }

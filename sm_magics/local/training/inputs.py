@@ -18,7 +18,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -67,7 +67,8 @@ def check_channels(request: Mapping[str, Any], objects: Objects, region: str) ->
             # The API reference says so; the wording is unconfirmed.
             raise invalid("CompressionType is used only in Pipe input mode.")
         url = source["S3Uri"]
-        if next(_under(objects, url), None) is None:
+        bucket, _, prefix = url.partition("://")[2].partition("/")
+        if not objects.after(bucket, prefix, "", 1):
             raise no_input_data(url, region=region, role=request["RoleArn"])
 
 
@@ -100,8 +101,10 @@ def check_code(program: Program, environ: Mapping[str, str], objects: Objects, a
         )
 
 
-async def download_channel(channel: Mapping[str, Any], objects: Objects, layout: Layout) -> None:
-    """Copy a channel's objects into its folder.
+async def download_channel(
+    channel: Mapping[str, Any], objects: Objects, layout: Layout, is_over: Callable[[], bool]
+) -> None:
+    """Copy a channel's objects into its folder, or a part of them if the job is over.
 
     Raises
     ------
@@ -113,10 +116,10 @@ async def download_channel(channel: Mapping[str, Any], objects: Objects, layout:
     folder = layout.data / channel["ChannelName"]
     folder.mkdir(mode=0o700, exist_ok=True)
     if source["S3DataType"] == "ManifestFile":
-        found = _listed(objects, url)
+        found = await _listed(objects, url)
     else:
-        found = [(_name(url, entry.key), entry) for entry in _under(objects, url)]
-    await asyncio.to_thread(_copy, found, folder)
+        found = await _under(objects, url)
+    await asyncio.to_thread(_copy, found, folder, is_over)
     if channel["ChannelName"] == _DRIVERS:
         await asyncio.to_thread(layout.rewrite, folder)
 
@@ -152,19 +155,22 @@ async def download_code(program: Program, objects: Objects, layout: Layout) -> N
         raise JobFailed(f"ClientError: {program.source} has no {program.entry_point or 'entry point'}.")
 
 
-async def download_checkpoints(url: str, objects: Objects, folder: Path) -> None:
+async def download_checkpoints(url: str, objects: Objects, folder: Path, is_over: Callable[[], bool]) -> None:
     """Copy what an earlier job has saved to where this one looks for it."""
-    prefix = url if url.endswith("/") else f"{url}/"
-    await asyncio.to_thread(_copy, [(_name(prefix, entry.key), entry) for entry in _under(objects, prefix)], folder)
+    found = await _under(objects, url if url.endswith("/") else f"{url}/")
+    await asyncio.to_thread(_copy, found, folder, is_over)
 
 
-def _under(objects: Objects, url: str) -> Iterator[Object]:
-    """Yield the objects whose keys begin like an URL. Those that stand for a folder are left out."""
+async def _under(objects: Objects, url: str) -> list[tuple[str, Object]]:
+    """Return the objects whose keys begin like an URL, with where they go; not those that stand for a folder."""
     bucket, _, prefix = url.partition("://")[2].partition("/")
+    found: list[tuple[str, Object]] = []
     marker = ""
     while page := objects.after(bucket, prefix, marker, _PAGE):
-        yield from (entry for entry in page if not entry.key.endswith("/"))
+        found += [(_name(url, entry.key), entry) for entry in page if not entry.key.endswith("/")]
         marker = page[-1].key
+        await asyncio.sleep(0)
+    return found
 
 
 def _name(url: str, key: str) -> str:
@@ -175,20 +181,22 @@ def _name(url: str, key: str) -> str:
     return key[len(prefix.rpartition("/")[0]) :].lstrip("/")
 
 
-def _listed(objects: Objects, url: str) -> list[tuple[str, Object]]:
+async def _listed(objects: Objects, url: str) -> list[tuple[str, Object]]:
     """Return the objects that a manifest lists, with where they go."""
     manifest = objects.find_url(url)
     try:
         if manifest is None or manifest.size > _LARGEST_MANIFEST:
             raise ValueError("it is not there, or too large")  # noqa: TRY301
-        first, *names = json.loads(manifest.path.read_bytes())
+        first, *names = await asyncio.to_thread(_manifest, manifest.path)
         prefix = first["prefix"]
         if not isinstance(prefix, str) or not all(isinstance(name, str) for name in names):
             raise TypeError("its entries are not texts")  # noqa: TRY301
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise JobFailed(f"ClientError: Data download failed: the manifest {url} cannot be read: {error}.") from error
     found = []
-    for name in names:
+    for number, name in enumerate(names):
+        if number % _PAGE == 0:
+            await asyncio.sleep(0)
         entry = objects.find_url(prefix + name)
         if entry is None:
             raise JobFailed(f"ClientError: Data download failed: {prefix}{name} of the manifest {url} is not there.")
@@ -196,8 +204,14 @@ def _listed(objects: Objects, url: str) -> list[tuple[str, Object]]:
     return found
 
 
-def _copy(found: list[tuple[str, Object]], folder: Path) -> None:
+def _manifest(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def _copy(found: list[tuple[str, Object]], folder: Path, is_over: Callable[[], bool]) -> None:
     for name, entry in found:
+        if is_over():
+            return
         parts = PurePosixPath(name).parts
         if not parts or ".." in parts or parts[0] == "/" or "\0" in name:
             raise JobFailed(f"ClientError: Data download failed: {entry.key!r} cannot be the name of a file.")

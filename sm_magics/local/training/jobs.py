@@ -30,7 +30,7 @@ from .run import TrainingRun
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 IN_PROGRESS, STOPPING = "InProgress", "Stopping"
 COMPLETED, FAILED, STOPPED = "Completed", "Failed", "Stopped"
-#: Seconds between SIGTERM and SIGKILL (StopTrainingJob, AWS API reference).
+#: Seconds between SIGTERM and SIGKILL (StopTrainingJob, AWS API reference); ``SM_MAGICS_STOP_GRACE`` overrides.
 STOP_GRACE = 120.0
 #: Seconds that DescribeTrainingJob waits for the end of a job when one of botocore's waiters asks, which would look
 #: again after two minutes only. Less than clients wait for an answer.
@@ -225,12 +225,13 @@ class TrainingJobs:
             outcome["reason"] = f"InternalServerError: {type(error).__name__}: {error}"
         finally:
             self._logs.flush()
-            # Also when the service ends: then the row must not wait for the disk.
+            # Not after its folders are gone: when the service ends, there is no time.
             closing = asyncio.ensure_future(life.run.close())
             await self._finish(name, outcome)
-            await asyncio.wait({closing})
-            self._lives.pop(name, None)
             life.ended.set()
+            # From here on another job may have the name.
+            del self._lives[name]
+            await asyncio.wait({closing})
 
     async def _through_stages(self, name: str, run: TrainingRun) -> dict[str, Any]:
         self._change(name, None, stage="Downloading", started=time.time())
@@ -239,15 +240,18 @@ class TrainingJobs:
         if not run.stopping.is_set():
             self._change(name, None, stage="Training")
             try:
-                metrics = await run.train()
-                self._change(name, None, metrics=metrics)
+                await run.train()
             except JobFailed as error:
                 failure = error
+            self._change(name, None, metrics=run.final_metrics)
         if run.stopping.overran:
             self._change(name, STOPPING, stage="Stopping")
         self._change(name, None, stage="Uploading")
         # Of a job that failed too: AWS keeps what is in the model's folder.
-        await run.upload()
+        try:
+            await run.upload()
+        except JobFailed as error:
+            failure = failure or error
         if failure:
             raise failure
         if run.stopping.is_set():

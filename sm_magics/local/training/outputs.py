@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -49,8 +50,15 @@ def check_output(request: Mapping[str, Any], objects: Objects) -> None:
             raise invalid(f"There is no bucket of the output path {path} on this machine.")
 
 
-async def upload(request: Mapping[str, Any], objects: Objects, layout: Layout) -> None:
+async def upload(
+    request: Mapping[str, Any], objects: Objects, layout: Layout, is_abandoned: Callable[[], bool]
+) -> None:
     """Put the model and the other output into S3. A folder with nothing in it leaves nothing there.
+
+    Parameters
+    ----------
+    is_abandoned
+        Looked at while an archive is packed: when it becomes true, that ends.
 
     Raises
     ------
@@ -60,14 +68,16 @@ async def upload(request: Mapping[str, Any], objects: Objects, layout: Layout) -
     prefix = _prefix(request)
     for folder, name in ((layout.model, "model"), (layout.output_data, "output")):
         try:
-            if not any(folder.iterdir()):
+            if not folder.is_dir() or not any(folder.iterdir()):
                 continue
             if _is_compressed(request["OutputDataConfig"]):
-                await _put(objects, f"{prefix}{name}.tar.gz", folder, archive=True)
+                packed = await asyncio.to_thread(_packed, objects, folder, is_abandoned)
+                _put(objects, f"{prefix}{name}.tar.gz", *packed)
             else:
                 part = "model/" if name == "model" else "data/"
                 for path in await asyncio.to_thread(lambda folder=folder: list(_files(folder))):  # type: ignore[misc]
-                    await _put(objects, f"{prefix}{part}{path.relative_to(folder).as_posix()}", path, archive=False)
+                    copied = await objects.blobs.copy([path])
+                    _put(objects, f"{prefix}{part}{path.relative_to(folder).as_posix()}", *copied)
         except OSError as error:
             raise JobFailed(f"ClientError: Artifact upload failed:{error.strerror or error}") from error
 
@@ -99,9 +109,9 @@ class Synced:
             if self._seen.get(path) != state:
                 try:
                     name = path.relative_to(self._folder).as_posix()
-                    await _put(self._objects, f"{self._url}{name}", path, archive=False)
-                except OSError:
-                    continue  # it is gone, or there is no room: the next time
+                    _put(self._objects, f"{self._url}{name}", *await self._objects.blobs.copy([path]))
+                except (OSError, JobFailed):
+                    continue  # it or the bucket is gone, or there is no room: the next time
                 self._seen[path] = state
 
 
@@ -128,12 +138,8 @@ def _is_compressed(output: Mapping[str, Any]) -> bool:
     return bool(output.get("CompressionType", "GZIP") == "GZIP")
 
 
-async def _put(objects: Objects, url: str, path: Path, *, archive: bool) -> None:
+def _put(objects: Objects, url: str, draft: Draft, blob: Blob) -> None:
     bucket, _, key = url.partition("://")[2].partition("/")
-    if archive:
-        draft, blob = await asyncio.to_thread(_packed, objects, path)
-    else:
-        draft, blob = await objects.blobs.copy([path])
     try:
         if bucket not in dict(objects.buckets()):
             raise JobFailed("ClientError: Artifact upload failed:The specified bucket does not exist")
@@ -142,11 +148,11 @@ async def _put(objects: Objects, url: str, path: Path, *, archive: bool) -> None
         draft.drop()
 
 
-def _packed(objects: Objects, folder: Path) -> tuple[Draft, Blob]:
+def _packed(objects: Objects, folder: Path, is_abandoned: Callable[[], bool]) -> tuple[Draft, Blob]:
     """Return a folder as a compressed archive, written and hashed in one go."""
     draft = objects.blobs.draft()
     try:
-        sink = cast("BinaryIO", _Sink(draft))
+        sink = cast("BinaryIO", _Sink(draft, is_abandoned))
         with (
             gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=_LEVEL, mtime=0) as compressed,
             tarfile.open(fileobj=compressed, mode="w|") as tar,
@@ -162,10 +168,13 @@ def _packed(objects: Objects, folder: Path) -> tuple[Draft, Blob]:
 class _Sink:
     """A draft as a file that can only be written."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, is_abandoned: Callable[[], bool]) -> None:
         self._draft = draft
+        self._is_abandoned = is_abandoned
 
     def write(self, data: bytes) -> int:
+        if self._is_abandoned():
+            raise InterruptedError
         self._draft.write(bytes(data))
         return len(data)
 
@@ -186,14 +195,16 @@ def _files(folder: Path) -> Iterator[Path]:
     for directory, _, names in os.walk(folder):
         for name in sorted(names):
             path = Path(directory, name)
-            if stat.S_ISREG(path.lstat().st_mode):
-                yield path
+            with contextlib.suppress(FileNotFoundError):  # a script that runs may rename it
+                if stat.S_ISREG(path.lstat().st_mode):
+                    yield path
 
 
 def _states(folder: Path) -> list[tuple[Path, tuple[int, int]]]:
     """Return all files with what tells whether they have changed."""
     found = []
     for path in _files(folder):
-        status = path.stat()
-        found.append((path, (status.st_mtime_ns, status.st_size)))
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            found.append((path, (status.st_mtime_ns, status.st_size)))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shlex
 from collections.abc import Callable, Mapping
@@ -69,6 +68,13 @@ class TrainingRun:
         Gets each metric: its name, value and time.
     grace
         Seconds between SIGTERM and SIGKILL.
+
+    Attributes
+    ----------
+    stopping
+        To be set when the job is to stop.
+    final_metrics
+        ``FinalMetricDataList``, once the script has run.
     """
 
     def __init__(
@@ -96,6 +102,8 @@ class TrainingRun:
         self._grace = grace
         self._metrics = Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []), publish)
         self._process: TrainingProcess | None = None
+        self._closed = False
+        self.final_metrics: list[dict[str, Any]] = []
         self.stopping = StopSignal()
 
     @property
@@ -120,15 +128,13 @@ class TrainingRun:
         await asyncio.to_thread(self._layout.make)
         self._layout.write_configuration(self._request)
         for channel in self._request.get("InputDataConfig", []):
-            await download_channel(channel, self._objects, self._layout)
+            await download_channel(channel, self._objects, self._layout, self._is_over)
         for path, url in self._synced():
             if self._request.get("CheckpointConfig", {}).get("S3Uri") == url:
-                await download_checkpoints(url, self._objects, path)
+                await download_checkpoints(url, self._objects, path, self._is_over)
 
-    async def train(self) -> list[dict[str, Any]]:
-        """Run the script; return the final metrics.
-
-        Returns also when it was stopped, whatever it made of that.
+    async def train(self) -> None:
+        """Run the script. Returns also when it was stopped, whatever it made of that.
 
         Raises
         ------
@@ -136,18 +142,27 @@ class TrainingRun:
             If it fails.
         """
         await self._metrics.start()
-        syncing = asyncio.create_task(self._keep_synced())
+        folders = [Synced(self._objects, path, url) for path, url in self._synced()]
+        for folder in folders:
+            await folder.take_note()
+        syncing = asyncio.create_task(_keep_synced(folders))
         overrun = asyncio.get_running_loop().call_later(
             self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _LONGEST_RUN), self._overrun
         )
+        failure: JobFailed | None = None
         try:
             await self._run_container()
+        except JobFailed as error:
+            failure = error
         finally:
             overrun.cancel()
             syncing.cancel()
             await asyncio.gather(syncing, return_exceptions=True)
-            final = await self._metrics.finish()
-        return final
+        for folder in folders:
+            await folder.sync()
+        self.final_metrics = await self._metrics.finish()
+        if failure:
+            raise failure
 
     async def upload(self) -> None:
         """Put into S3 what the script has left.
@@ -157,10 +172,11 @@ class TrainingRun:
         JobFailed
             If it does not get there.
         """
-        await upload(self._request, self._objects, self._layout)
+        await upload(self._request, self._objects, self._layout, lambda: self._closed)
 
     async def close(self) -> None:
         """End what runs and remove the folders."""
+        self._closed = True
         if self._process:
             await self._process.kill()
         await self._metrics.close()
@@ -291,6 +307,9 @@ class TrainingRun:
 
     # What goes on meanwhile
 
+    def _is_over(self) -> bool:
+        return self._closed or self.stopping.is_set()
+
     def _overrun(self) -> None:
         if not self.stopping.is_set():
             self.stopping.overran = True
@@ -300,18 +319,9 @@ class TrainingRun:
         folders = [(self._layout.path(path), url) for path, url in synced_folders(self._request)]
         return [(path, url) for path, url in folders if path]
 
-    async def _keep_synced(self) -> None:
-        folders = [Synced(self._objects, path, url) for path, url in self._synced()]
+
+async def _keep_synced(folders: list[Synced]) -> None:
+    while folders:
+        await asyncio.sleep(_SYNC)
         for folder in folders:
-            await folder.take_note()
-        if not folders:
-            return
-        try:
-            while True:
-                await asyncio.sleep(_SYNC)
-                for folder in folders:
-                    await folder.sync()
-        finally:
-            for folder in folders:
-                with contextlib.suppress(JobFailed):
-                    await folder.sync()
+            await folder.sync()
