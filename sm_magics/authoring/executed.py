@@ -6,7 +6,6 @@ import ast
 from collections.abc import Iterator
 
 from .contract import HANDLERS
-from .imported import is_main_guard
 
 
 def executed(tree: ast.Module) -> Iterator[ast.AST]:
@@ -31,6 +30,11 @@ def executed(tree: ast.Module) -> Iterator[ast.AST]:
             todo += definitions.pop(name, ())
 
 
-def calls(tree: ast.Module) -> Iterator[ast.Call]:
-    """Yield the calls among them, those of decorators and default values too."""
-    yield from (node for node in executed(tree) if isinstance(node, ast.Call))
+def is_main_guard(node: ast.AST) -> bool:
+    """Return whether a statement is ``if __name__ == "__main__"``."""
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Compare)
+        and isinstance(node.test.left, ast.Name)
+        and node.test.left.id == "__name__"
+    )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .executed import executed, is_main_guard
 from .reach import reached
 from .source import parse
 
@@ -80,23 +81,14 @@ def foreign_imports(text: str, path: str) -> list[Import]:
 
 
 def imports_in(tree: ast.Module, path: str) -> list[Import]:
-    """Return what a module imports, the standard library too, but for what is relative and what is never executed."""
-    return [one for one in _walk(tree, path, "top") if one.top]
-
-
-def is_main_guard(node: ast.AST) -> bool:
-    """Return whether a statement is ``if __name__ == "__main__"``."""
-    return (
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Compare)
-        and isinstance(node.test.left, ast.Name)
-        and node.test.left.id == "__name__"
-    )
+    """Return what a module imports, the standard library too; what is relative or never executed is left out."""
+    met = {id(node) for node in executed(tree)}
+    return [one for node, one in _walk(tree, path, "top") if one.top and id(node) in met]
 
 
 def _walk(  # noqa: C901 - one case for each way to import
     node: ast.AST, path: str, kind: str
-) -> Iterator[Import]:
+) -> Iterator[tuple[ast.AST, Import]]:
     for child in ast.iter_child_nodes(node):
         match child:
             case ast.If() if is_main_guard(child) or ast.unparse(child.test).endswith("TYPE_CHECKING"):
@@ -110,16 +102,16 @@ def _walk(  # noqa: C901 - one case for each way to import
                     yield from _walk(ast.Module(clause.body, []), path, inside)
                 yield from _walk(ast.Module([*child.orelse, *child.finalbody], []), path, kind)
             case ast.Import():
-                yield from (Import(alias.name, path, child.lineno, kind) for alias in child.names)
+                yield from ((child, Import(alias.name, path, child.lineno, kind)) for alias in child.names)
             case ast.ImportFrom(module=str() as module, level=0):
                 for alias in child.names:
                     name = module if alias.name == "*" else f"{module}.{alias.name}"
-                    yield Import(name, path, child.lineno, kind)
+                    yield child, Import(name, path, child.lineno, kind)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 yield from _walk(child, path, "inner" if kind == "top" else kind)
             case ast.Call(func=function, args=[ast.Constant(value=str() as name), *_]) if _imports(function):
                 if not name.startswith("."):
-                    yield Import(name, path, child.lineno, "optional" if kind == "optional" else "inner")
+                    yield child, Import(name, path, child.lineno, "optional" if kind == "optional" else "inner")
                 yield from _walk(child, path, kind)
             case _:
                 yield from _walk(child, path, kind)

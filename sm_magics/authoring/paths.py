@@ -55,8 +55,12 @@ def check_paths(tree: ast.Module, path: str) -> Iterator[Finding]:
 
 def _strings(tree: ast.Module) -> Iterator[tuple[str, int]]:
     nodes = list(executed(tree))
-    # Docstrings, and text that stands alone, are nobody's path.
+    # Docstrings, and text that stands alone, are nobody's path; nor is what a training script keeps for its training.
     alone = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    for kept in tree.body:
+        if isinstance(kept, ast.Assign) and not any(isinstance(to, ast.Name) and to.id in read for to in kept.targets):
+            alone |= {id(part) for part in ast.walk(kept)}
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
             yield node.value, node.lineno

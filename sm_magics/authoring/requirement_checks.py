@@ -72,9 +72,9 @@ def check_requirements(file: RequirementsFile, code: Path, image: Image | None) 
                 line,
                 "SM152",
                 "error",
-                f"{line.path} is on this machine only: pip would not find it, and the container end before it serves.",
+                f"{line.path} is not in code/: pip would not find it, and the container would end before it serves.",
                 "Put the file into code/ and name it as /opt/ml/model/code/FILE, or remove the line: what is installed "
-                "from this machine is copied into code/ when its modules are imported.",
+                "from this machine is copied into code/ where its modules are imported.",
             )
         elif line.requirement and _applies(line, image):
             yield from _check_version(line, file, image)

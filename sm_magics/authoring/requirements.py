@@ -39,7 +39,7 @@ def ensure_requirements(
     modules
         Modules that are needed without being imported, such as those of a pickled object.
     force
-        Replace files of local modules that are not ours, keeping a copy beside them.
+        Replace files that are not ours, another notebook's among them, keeping a copy beside them.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def ensure_requirements(
         if not target.is_file() or target.read_bytes() != data:
             folder.write_file(relative, _text(relative, data), author=author, force=force, generated=True)
     if own is None:
-        folder.write_file(_NAME, rendered(needed, folder), author=author, generated=True)
+        folder.write_file(_NAME, rendered(needed, folder), author=author, force=force, generated=True)
     return path
 
 

@@ -212,7 +212,7 @@ def _write_code(folder: CodeFolder, fitting: Fit, author: Author, *, force: bool
         folder.write_section(text, name=section, author=author, force=force, generated=True)
     for relative, text in fitting.files.items():
         folder.write_file(relative, text, author=author, force=force, generated=True)
-    ensure_requirements(folder, author=author)
+    ensure_requirements(folder, author=author, files=_unpickled(fitting), force=force)
 
 
 def _check_code(folder: CodeFolder, fitting: Fit) -> list[str]:
@@ -221,9 +221,8 @@ def _check_code(folder: CodeFolder, fitting: Fit) -> list[str]:
     Methods of the model that the endpoint does not call, such as one that trains, may use names that stayed behind,
     and so may files that nothing imports.
     """
-    found = folder.check()
-    # Unpickling imports what no statement does.
-    imported = reached(folder.path, fitting.files if fitting.saved_as == "module" else ())
+    found = folder.check(files=_unpickled(fitting))
+    imported = {*reached(folder.path, _unpickled(fitting)), "requirements.txt"}
     errors = [
         finding
         for finding in found
@@ -235,6 +234,11 @@ def _check_code(folder: CodeFolder, fitting: Fit) -> list[str]:
         lines = "\n".join(f"  {item.path}:{item.line}: {item.code} {item.message}" for item in errors)
         raise InferenceScriptError(f"The container would refuse what is in code/:\n{lines}", hint=errors[0].fix)
     return [f"{finding.path}:{finding.line}: {finding.message}" for finding in found]
+
+
+def _unpickled(fitting: Fit) -> Sequence[str]:
+    """Return the files that unpickling the model imports, which no statement says."""
+    return tuple(fitting.files) if fitting.saved_as == "module" else ()
 
 
 def _is_never_called(folder: CodeFolder, finding: Finding) -> bool:

@@ -70,5 +70,5 @@ def test_the_users_own_modules_go_with_the_class_that_needed_them(notebook):
 
     result = notebook.package(nn.Linear(1, 1))
 
-    assert in_code(result) == {"inference.py", "requirements.txt", "sm_model.py"}
+    assert in_code(result) == {"inference.py", "requirements.txt", "sizes.py", "sm_model.py"}
     assert (notebook.directory / "parts/blocks.py").exists()
