@@ -1,14 +1,17 @@
-"""What was put on a class after its definition: functions of the live class that are not those of its body."""
+"""What was put on a class after its definition: functions and values of the live class that its body does not have."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+from abc import ABCMeta
 from collections.abc import Iterator
 from types import FunctionType
+from typing import Any
 
 from .bindings import bindings
-from .live import own_file
+from .checks import dotted
+from .live import is_plain, own_file
 
 
 def put_on(cls: type, definition: ast.ClassDef | None, notebook: str) -> Iterator[tuple[str, FunctionType]]:
@@ -46,6 +49,46 @@ def put_on(cls: type, definition: ast.ClassDef | None, notebook: str) -> Iterato
             yield attribute, function
 
 
+def changed_values(cls: type, definition: ast.ClassDef) -> Iterator[tuple[str, Any]]:
+    """Yield the plain attributes of a class that are not as its body has them: set, added or grown since.
+
+    Numbers, text and containers of them are compared; what the body computes, and what decorators and base classes may
+    have set, is taken as it comes.
+    """
+    written: dict[str, ast.expr | None] = {}
+    for binding in bindings(ast.Module(definition.body, [])):
+        node = binding.node
+        single = isinstance(node, ast.AnnAssign) or (isinstance(node, ast.Assign) and len(node.targets) == 1)
+        for name in binding.names:
+            once = single and name not in written
+            written[name] = node.value if once and isinstance(node, ast.Assign | ast.AnnAssign) else None
+    prefix = f"_{cls.__name__.lstrip('_')}__"
+    for name, value in list(vars(cls).items()):
+        spelled = name.removeprefix(prefix[:-2]) if name.startswith(prefix) else name
+        if (name.startswith("__") and name.endswith("__")) or not is_plain(value):
+            continue
+        if spelled in written:
+            expression = written[spelled]
+            if expression is None or _literal(expression, value) in {None, True}:
+                continue
+        elif name.startswith("_") or isinstance(value, bytes) or _adds(cls, definition) or _is_special(cls):
+            continue
+        yield name, value
+
+
+def _literal(expression: ast.expr, value: Any) -> bool | None:
+    """Return whether a literal has a value; None for what is no literal."""
+    try:
+        return repr(ast.literal_eval(expression)) == repr(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _is_special(cls: type) -> bool:
+    """Return whether the class is of a kind that puts attributes on itself, such as an enum or a named tuple."""
+    return type(cls) not in {type, ABCMeta} or issubclass(cls, tuple)
+
+
 def _function(value: object) -> FunctionType | None:
     """Return the function that an attribute of a class is made of, if there is one."""
     for inside in ("fget", "func", "__func__"):
@@ -60,3 +103,14 @@ def _adds(cls: type, definition: ast.ClassDef) -> bool:
     return bool(
         definition.decorator_list or definition.keywords or any("__init_subclass__" in vars(base) for base in own)
     ) or (type(cls).__module__ == cls.__module__)
+
+
+def attachments(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """Yield what a statement puts on objects by name: ``"Net.forward"`` and the expression for it."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            if dotted(target).count(".") == 1:
+                yield dotted(target), node.value
+    match node:
+        case ast.Expr(ast.Call(ast.Name("setattr"), [ast.Name(owner), ast.Constant(str(attribute)), value])):
+            yield f"{owner}.{attribute}", value

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from .bindings import Binding, Reads, bindings, reads
 from .editing import statement_start
+from .live import NOTHING
 from .source import Offsets, lines_of, parse
 
 _CELL_MAGIC = re.compile(r"%%(?P<name>\w+)(?P<line>[^\n]*)\n?")
@@ -83,6 +86,48 @@ def statements(source: str, place: int) -> list[Statement]:
     return found
 
 
+def inner_definition(statement: Statement, name: str, line: int) -> Statement | None:
+    """Return a class or function that stands inside of a ``with``, a loop, an ``if`` or a ``try``, on its own.
+
+    Parameters
+    ----------
+    statement
+        The statement around it.
+    name
+        Its name.
+    line
+        A line of it, counted as the cell's; 0 if not known, which will do where there is one definition of the name.
+    """
+    lines = lines_of(statement.text)
+    tree = parse(statement.text)
+    if tree is None:
+        return None
+    offset = statement.node.lineno - tree.body[0].lineno
+    inside = list(_defined_inside(tree.body, name))
+    found = [node for node in inside if node.lineno + offset <= line <= (node.end_lineno or 0) + offset]
+    if len(found or inside) != 1:
+        return None
+    node = (found or inside)[0]
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
+    while first and lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    alone = statements(textwrap.dedent("".join(lines[first : node.end_lineno])), statement.place[0])
+    if len(alone) != 1 or ast.dump(alone[0].node) != ast.dump(node):
+        return None
+    return replace(alone[0], place=(statement.place[0], node.lineno + offset))
+
+
+def _defined_inside(
+    body: Iterable[ast.AST], name: str
+) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.name == name:
+                yield node
+        elif isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from _defined_inside(ast.iter_child_nodes(node), name)
+
+
 def history(cells: Sequence[str]) -> list[Statement]:
     """Return the statements of all cells, in the order of execution."""
     return [statement for place, cell in enumerate(cells) for statement in statements(cell, place)]
@@ -91,6 +136,18 @@ def history(cells: Sequence[str]) -> list[Statement]:
 def latest(found: Iterable[Statement]) -> dict[str, Statement]:
     """Return the statement that bound each name last."""
     return {name: statement for statement in found for name in sorted(statement.binding.names)}
+
+
+def star_import(found: Sequence[Statement], name: str, value: object) -> str | None:
+    """Return the import of a single name that came by ``from x import *``; None if its value did not."""
+    for statement in reversed(found) if value is not NOTHING else ():
+        node = statement.node
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*" and not node.level:
+            module = sys.modules.get(node.module or "")
+            public = getattr(module, "__all__", None)
+            if getattr(module, name, NOTHING) is value and (name in public if public else name[0] != "_"):
+                return f"from {node.module} import {name}"
+    return None
 
 
 def python_of(source: str) -> str:

@@ -53,20 +53,20 @@ def written_out(value: object) -> str | None:
     """Return a small plain value as source: numbers, text, and containers of them; None for anything else."""
     if not is_plain(value):
         return None
-    text = _text(value)
+    text = literal(value)
     return text if len(text) <= _LONGEST else None
 
 
-def _text(value: Any) -> str:
-    """Return what ``repr`` does, with sets sorted: the same value has the same text in every process."""
+def literal(value: Any) -> str:
+    """Return a plain value's source, as ``repr`` does, with sets sorted: the same text in every process."""
     if isinstance(value, set):
-        return "{" + ", ".join(sorted(map(_text, value))) + "}"
+        return "{" + ", ".join(sorted(map(literal, value))) + "}"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_text(key)}: {_text(part)}" for key, part in value.items()) + "}"
+        return "{" + ", ".join(f"{literal(key)}: {literal(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_text, value)) + "]"
+        return "[" + ", ".join(map(literal, value)) + "]"
     if isinstance(value, tuple):
-        return "(" + ", ".join(map(_text, value)) + (",)" if len(value) == 1 else ")")
+        return "(" + ", ".join(map(literal, value)) + (",)" if len(value) == 1 else ")")
     return repr(value)
 
 

@@ -23,12 +23,12 @@ from sm_magics.errors import InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
 
 from .archive import SCRIPT, Member, new_archive
-from .called import is_called
+from .called import is_called, is_only_annotated
 from .fitting import Fit, Notebook, Save, fit
 from .members import code_members, included_members
 from .package import Package, PackageFile, check_name
 from .replacing import replacing
-from .spent import remove_spent
+from .spent import remove_spent, remove_spent_objects
 from .subject import identify
 
 _NOBODY = Author()
@@ -44,6 +44,7 @@ def package(
     archive: str | Path | None = None,
     save_as: str | None = None,
     include: Sequence[str] = (),
+    objects: Sequence[str] = (),
     sample: Any = None,
     cells: Sequence[str] = (),
     namespace: Mapping[str, Any] | None = None,
@@ -70,6 +71,9 @@ def package(
         ``"state_dict"``, ``"torchscript"`` or ``"module"``; by default what the user's ``model_fn`` loads.
     include
         Further files below `model_dir`, as paths or glob patterns.
+    objects
+        Names of variables that the handlers use: fitted scikit-learn and Hugging Face objects, arrays, tensors and
+        plain values. They travel as files in ``code/sm_objects/``, and ``inference.py`` imports them from there.
     sample
         An input that the model accepts; kept with the package, and used to trace the model if it must be.
     cells
@@ -104,12 +108,14 @@ def package(
     folder = CodeFolder(directory)
     code_members(folder.path)  # refuses what is no file before anything is read or written
     _check_lost(folder, force=force)
-    fitting = fit(subject, folder, notebook=Notebook(cells, namespace), save_as=save_as, sample=sample)
+    notebook = Notebook(cells, namespace)
+    fitting = fit(subject, folder, notebook=notebook, save_as=save_as, sample=sample, objects=objects)
     weights = subject.path or directory / fitting.file
     _check_target(target, folder, weights)
     _check_ownership(folder, [target, *([weights] if fitting.save else [])], fitting, author, force=force)
     extra = included_members(directory, include, beside={fitting.file, os.path.relpath(target, directory)})
     _write_code(folder, fitting, author, force=force)
+    remove_spent_objects(folder, written=fitting.files)
     removed = remove_spent(folder, written=fitting.files, author=author)
     notes = [*fitting.notes, *removed, *_check_code(folder, fitting)]
     with ExitStack() as stack:
@@ -202,14 +208,14 @@ def _check_ownership(folder: CodeFolder, paths: Sequence[Path], fitting: Fit, au
         folder.check_may_replace(path, author=author, force=force)
     for relative, text in fitting.files.items():
         path = folder.path / relative
-        if not path.is_file() or path.read_bytes() != text.encode():
+        if not path.is_file() or path.read_bytes() != (text.encode() if isinstance(text, str) else text):
             folder.check_may_replace(path, author=author, force=force, generated=True)
 
 
 def _write_code(folder: CodeFolder, fitting: Fit, author: Author, *, force: bool) -> None:
     # The sections come first: whether they may be replaced is seen only when they are written.
-    for section, text in fitting.sections.items():
-        folder.write_section(text, name=section, author=author, force=force, generated=True)
+    for section, source in fitting.sections.items():
+        folder.write_section(source, name=section, author=author, force=force, generated=True)
     for relative, text in fitting.files.items():
         folder.write_file(relative, text, author=author, force=force, generated=True)
     ensure_requirements(folder, author=author, files=_unpickled(fitting), force=force)
@@ -245,6 +251,8 @@ def _is_never_called(folder: CodeFolder, finding: Finding) -> bool:
     if finding.code != "SM111" or finding.path != _MODEL_MODULE:
         return False
     source = (folder.model_dir / _MODEL_MODULE).read_text(encoding="utf-8")
+    if is_only_annotated(source, finding.line, finding.message.partition(" ")[0]):
+        return True
     return not is_called(source, finding.line, elsewhere=_other_sources(folder))
 
 

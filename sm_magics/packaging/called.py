@@ -47,6 +47,27 @@ def is_called(source: str, line: int, *, elsewhere: Iterable[str]) -> bool:
     return any(node in running for node in around)
 
 
+def is_only_annotated(source: str, line: int, name: str) -> bool:
+    """Return whether a name on a line stands in an annotation that nothing evaluates.
+
+    Those are strings, those of a function's variables, and with ``from __future__ import annotations`` all of them.
+    """
+    tree = ast.parse(source)
+    postponed = any(
+        isinstance(node, ast.ImportFrom) and node.module == "__future__" and node.names[0].name == "annotations"
+        for node in tree.body
+    )
+    unevaluated: set[int] = set()
+    for node in ast.walk(tree):
+        local = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside = [one.annotation for one in ast.walk(node) if isinstance(one, ast.AnnAssign)] if local else []
+        if postponed:
+            inside += [getattr(node, "annotation", None) or getattr(node, "returns", None) or ast.Pass()]  # type: ignore[list-item]
+        unevaluated |= {id(part) for annotation in inside for part in ast.walk(annotation)}
+    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name and node.lineno == line]
+    return all(id(node) in unevaluated for node in uses)
+
+
 def _mentioned(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import random
+import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +26,7 @@ _WIDTH = 100
 _BUILT_ANYWAY = 32 << 20  # bytes of weights up to which a constructor that fails on the meta device is run on the CPU
 
 
-def construct(make: Callable[[], nn.Module], like: nn.Module) -> nn.Module:
+def construct(make: Callable[[], nn.Module], like: nn.Module, *, seed: int = 0x5EED_CAFE) -> nn.Module:
     """Run a constructor where its weights cost no memory, leaving no trace in the process.
 
     Parameters
@@ -34,6 +36,9 @@ def construct(make: Callable[[], nn.Module], like: nn.Module) -> nn.Module:
     like
         The module that should come out. If it is small, and the meta device does not do (``.item()`` has no value
         there, nor have tensors that are plain attributes), it is constructed on the CPU.
+    seed
+        Of the random numbers that the constructor draws: the same every time, and none that a person would choose, so
+        that what is random does not come out as it is here.
 
     Raises
     ------
@@ -41,7 +46,7 @@ def construct(make: Callable[[], nn.Module], like: nn.Module) -> nn.Module:
         Whatever the constructor raises.
     """
     usual = torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with _chance(seed), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         torch.set_default_dtype(torch.float32)  # the endpoint's, whatever the notebook has set
         small = sum(tensor.nbytes for tensor in tensors(like).values()) <= _BUILT_ANYWAY
@@ -56,6 +61,20 @@ def construct(make: Callable[[], nn.Module], like: nn.Module) -> nn.Module:
             return make()
         finally:
             torch.set_default_dtype(usual)
+
+
+@contextlib.contextmanager
+def _chance(seed: int) -> Iterator[None]:
+    """Seed the random number generators, and leave them as they were."""
+    numpy = sys.modules.get("numpy")
+    with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        torch.manual_seed(seed)
+        random.seed(seed)
+        if numpy is not None:
+            stack.callback(numpy.random.set_state, numpy.random.get_state())
+            numpy.random.seed(seed & 0xFFFF_FFFF)
+        yield
 
 
 def _keeps_tensors(model: nn.Module) -> bool:
@@ -90,9 +109,9 @@ def expression(module: nn.Module, writer: Writer) -> str | None:
 
 def _changes_after(text: str, module: nn.Module, writer: Writer) -> int | None:
     """Return how many attributes have to be set after constructing, or None if the structure is another."""
-    scope: dict[str, Any] = dict(writer.defined)
+    scope: dict[str, Any] = {**writer.defined, **writer.stored}
     try:
-        exec("\n".join(writer.imports), scope)  # noqa: S102 - import statements that were just written
+        exec("\n".join([*writer.imports, *writer.definitions]), scope)  # noqa: S102 - import statements that were just written
         built = construct(lambda: eval(text, scope), module)  # noqa: S307 - likewise
     except Exception:  # noqa: BLE001 - whatever a constructor raises, it is not the way
         return None
@@ -153,7 +172,7 @@ def _arguments(module: nn.Module, parameters: Sequence[inspect.Parameter], write
         value = found[0]
         if of_torch and type(value) is tuple and len(set(value)) == 1 and type(value[0]) is int:
             value = value[0] if parameter.name != "normalized_shape" else value
-        text = _child(value, writer) if isinstance(value, nn.Module) else writer.value(value)
+        text = _child(value, writer) if isinstance(value, nn.Module) else writer.named(parameter.name, value)
         positional = parameter.kind is parameter.POSITIONAL_ONLY or (
             of_torch and by_position and parameter.default is parameter.empty
         )

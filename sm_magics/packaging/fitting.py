@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, TypeAlias
 
 from sm_magics.authoring import CodeFolder, LoadedBy, Script, code_expectations
+from sm_magics.authoring.values import OBJECTS
 from sm_magics.errors import InferenceScriptError, PackagingError, UnsupportedModelError
 
 from .archive import SCRIPT
@@ -17,6 +20,9 @@ FORMATS = ("state_dict", "torchscript", "module")
 _POSSIBLE = {"module": FORMATS, "torchscript": ("torchscript", "state_dict"), "state_dict": ("state_dict",)}
 _USUAL = {"module": "state_dict", "torchscript": "torchscript", "state_dict": "state_dict"}
 _WORDS = {"module": "a pickled module", "torchscript": "TorchScript", "state_dict": "a state_dict"}
+_OBJECTS_SECTION = "objects"
+_OBJECTS_MARK = "# Written by %sm_package: objects of the notebook that the handlers use."
+_NO_OBJECTS = "# nothing any more\n"
 _NO_HANDLERS = '"""Handlers that are not defined here are the container\'s own."""\n'
 
 Report: TypeAlias = Callable[[int, int], None]
@@ -48,10 +54,14 @@ class Fit:
         that is saved already.
     files
         What is written below ``code/``, by relative path.
+    objects
+        The notebook's values that travel as files.
     sections
         What is written into ``inference.py``, by section.
     names
         The notebook's classes and functions in ``sm_model.py``.
+    sets_mode
+        Whether ``sm_model.py`` puts the model into its mode.
     notes
         Sentences on what the person should know.
     """
@@ -60,9 +70,11 @@ class Fit:
     file: str
     note: str
     save: Save | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    objects: Mapping[str, Any] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    sets_mode: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -73,19 +85,52 @@ def fit(
     notebook: Notebook,
     save_as: str | None,
     sample: Any,
+    objects: Sequence[str] = (),
 ) -> Fit:
     """Decide how a model is saved and which code is written. Changes nothing.
 
+    Parameters
+    ----------
+    subject
+        The model.
+    folder
+        The code that there is.
+    notebook
+        Where the model comes from.
+    save_as
+        How it is to be saved, if not as the code loads it.
+    sample
+        An input, for tracing.
+    objects
+        Variables of the notebook that the handlers need.
+
     Raises
     ------
+    PackagingError
+        If an object is not there, or cannot be kept in a file.
     InferenceScriptError
         If nothing loads the model: a state_dict without a ``model_fn``, a module that no code builds again.
     UnsupportedModelError
         If the model cannot be saved in that way.
     """
+    wanted = chosen(objects, notebook.namespace)
+    fitting = _fitted(subject, folder, notebook=notebook, save_as=save_as, sample=sample, objects=objects)
+    return with_objects(fitting, wanted, folder)
+
+
+def _fitted(
+    subject: Subject,
+    folder: CodeFolder,
+    *,
+    notebook: Notebook,
+    save_as: str | None,
+    sample: Any,
+    objects: Sequence[str],
+) -> Fit:
     from .generated import is_edited, model_fn, uses_sm_model
 
     script = folder.read_script()
+    mentioned = set(re.findall(r"\w+", script.render())) if script else set()
     generated = folder.is_generated("model_fn")
     own = None if generated else _own_model_fn(script)
     saved_as = _format(subject, own, save_as)
@@ -95,7 +140,7 @@ def fit(
         notes = edited if is_edited(script, folder) else ()
         fitting = Fit(saved_as, file, saved_as, notes=(*notes, *_differing(own, saved_as)))
         complete = subject.kind == "module" and saved_as == "state_dict" and uses_sm_model(script)
-        fitting = _with_code(subject, fitting, notebook) if complete else fitting
+        fitting = _with_code(subject, fitting, notebook, mentioned, objects) if complete else fitting
         return _with_saving(subject, fitting, sample, complete=complete)
     if saved_as == "state_dict" and subject.kind != "module":
         where = "has no model_fn" if script else "is missing"
@@ -105,14 +150,54 @@ def fit(
         )
     fitting = Fit(saved_as, file, saved_as)
     if saved_as == "state_dict":
-        fitting = _with_code(subject, fitting, notebook)
+        fitting = _with_code(subject, fitting, notebook, mentioned, objects)
     elif saved_as == "module":
         fitting = _with_importable_classes(subject, fitting)
     if saved_as != "torchscript" or generated:
-        fitting = replace(fitting, sections={"model_fn": model_fn(saved_as, file)})
+        fitting = replace(fitting, sections={"model_fn": model_fn(saved_as, file, sets_mode=fitting.sets_mode)})
     elif script is None:
         fitting = replace(fitting, sections={"handlers": _NO_HANDLERS})
     return _with_saving(subject, fitting, sample, complete=saved_as == "state_dict")
+
+
+def chosen(names: Sequence[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables of these names.
+
+    Raises
+    ------
+    PackagingError
+        If there is none of a name, or it cannot be one of a module's.
+    """
+    for name in names:
+        if name not in namespace or not name.isidentifier():
+            near = difflib.get_close_matches(name, [known for known in namespace if not known.startswith("_")], n=1)
+            raise PackagingError(
+                f"There is no variable {name} in this notebook to take along.",
+                hint=f"--with {near[0]}" if near else "--with scaler    # the name of a variable",
+            )
+    return {name: namespace[name] for name in names}
+
+
+def with_objects(fitting: Fit, wanted: Mapping[str, Any], folder: CodeFolder) -> Fit:
+    """Add the files of the objects, and what makes them known to the handlers."""
+    script = folder.read_script()
+    section = ""
+    if missing := sorted(set(wanted) - (set(script.defined()) if script else set())):
+        section = f"{_OBJECTS_MARK}\nfrom {OBJECTS} import {', '.join(missing)}\n"
+    elif folder.is_generated(_OBJECTS_SECTION):
+        section = _NO_OBJECTS
+    sections = {_OBJECTS_SECTION: section, **fitting.sections} if section else fitting.sections
+    if not {**fitting.objects, **wanted}:
+        return replace(fitting, sections=sections)
+    from .objects import store
+
+    stored = store({**fitting.objects, **wanted})
+    return replace(
+        fitting,
+        files={**fitting.files, f"{OBJECTS}/__init__.py": stored.source, **stored.files},
+        sections=sections,
+        notes=(*fitting.notes, *stored.notes),
+    )
 
 
 def _loaded_by(subject: Subject, notebook: Notebook) -> str:
@@ -151,13 +236,21 @@ def _differing(own: LoadedBy, saved_as: str) -> tuple[str, ...]:
     return (f"model_fn loads {_WORDS[own.format]}, but the model is saved as {_WORDS[saved_as]}.",)
 
 
-def _with_code(subject: Subject, fitting: Fit, notebook: Notebook) -> Fit:
+def _with_code(
+    subject: Subject, fitting: Fit, notebook: Notebook, mentioned: Collection[str], objects: Sequence[str]
+) -> Fit:
     """Add ``sm_model.py`` and the user's own modules that it imports."""
     from .generated import model_code
 
-    code = model_code(subject.model, notebook.cells, notebook.namespace)
-    notes = (*fitting.notes, *code.notes)
-    return replace(fitting, files={**code.files, "sm_model.py": code.source}, names=code.names, notes=notes)
+    code = model_code(subject.model, notebook.cells, notebook.namespace, mentioned=mentioned, objects=objects)
+    return replace(
+        fitting,
+        files={**code.files, "sm_model.py": code.source},
+        objects=code.objects,
+        names=code.names,
+        sets_mode=code.sets_mode,
+        notes=(*fitting.notes, *code.notes),
+    )
 
 
 def _with_importable_classes(subject: Subject, fitting: Fit) -> Fit:

@@ -9,7 +9,7 @@ import contextlib
 import importlib.metadata
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from sm_magics.authoring import CodeFolder, own_file, slice_of
 from sm_magics.authoring.script import Script
 from sm_magics.errors import InferenceScriptError
 
+from .loaded import same_class
+from .objects import NotebookValues
 from .own_modules import imported_by, own_files
 from .rebuild import rebuild
 
@@ -37,9 +39,9 @@ from sm_model import build_model
 def model_fn(model_dir):
     """Return the trained model, ready to predict."""
     model = build_model()
-    weights = torch.load(os.path.join(model_dir, "{file}"), map_location="cpu", weights_only=True)
+    weights = torch.load(os.path.join(model_dir, "{file}"), map_location="cpu", weights_only=True, mmap=True)
     model.load_state_dict(weights, strict=True)
-    return model.eval()
+    return model{eval}
 '''
 _MODULE = '''\
 {mark}: {file} is the pickled model, whose class must be importable.
@@ -65,7 +67,7 @@ def model_fn(model_dir):
 '''
 _MODEL_FN = {"state_dict": _STATE_DICT, "module": _MODULE, "torchscript": _TORCHSCRIPT}
 
-_IN_THE_IMAGE = {"torch", "numpy", "sm_model"}
+_IN_THE_IMAGE = {"torch", "numpy", "sm_model", "sm_objects"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,10 @@ class ModelCode:
         The classes and functions of the notebook in it.
     files
         The sources of the user's own modules that it imports, by their path below ``code/``.
+    objects
+        The notebook's values that it imports from ``sm_objects``.
+    sets_mode
+        Whether ``build_model()`` puts the model into its mode.
     notes
         Sentences on what the person should know.
     """
@@ -87,12 +93,18 @@ class ModelCode:
     source: str
     names: tuple[str, ...]
     files: Mapping[str, str] = field(default_factory=dict)
+    objects: Mapping[str, Any] = field(default_factory=dict)
+    sets_mode: bool = False
     notes: tuple[str, ...] = ()
 
 
-def model_fn(saved_as: str, file: str) -> str:
-    """Return the section of ``inference.py`` that loads a model file."""
-    return _MODEL_FN[saved_as].replace("{mark}", MARK).replace("{file}", file)
+def model_fn(saved_as: str, file: str, *, sets_mode: bool = False) -> str:
+    """Return the section of ``inference.py`` that loads a model file, which puts the model into evaluation mode.
+
+    Unless the code that builds it `sets_mode` itself.
+    """
+    text = _MODEL_FN[saved_as].replace("{mark}", MARK).replace("{file}", file)
+    return text.replace("{eval}", "" if sets_mode else ".eval()")
 
 
 def is_edited(script: Script | None, folder: CodeFolder) -> bool:
@@ -101,7 +113,14 @@ def is_edited(script: Script | None, folder: CodeFolder) -> bool:
     return section is not None and section.source.startswith(MARK) and not folder.is_generated("model_fn")
 
 
-def model_code(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, Any]) -> ModelCode:
+def model_code(
+    model: nn.Module,
+    cells: Sequence[str],
+    namespace: Mapping[str, Any],
+    *,
+    mentioned: Collection[str] = (),
+    objects: Collection[str] = (),
+) -> ModelCode:
     """Return the code that builds a module again, with the classes that it needs.
 
     Parameters
@@ -112,20 +131,27 @@ def model_code(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, A
         The sources of the notebook's cells executed so far, oldest first.
     namespace
         The notebook's variables.
+    mentioned
+        Attributes of the model that the handlers read.
+    objects
+        Variables that travel as files.
 
     Raises
     ------
     InferenceScriptError
         If the module cannot be built again from code, or the source of a class is not to be had.
     """
-    made = rebuild(model, namespace)
+    made = rebuild(model, namespace, mentioned=mentioned)
+    variables = {**namespace, **_classes(model), **made.stored}
     cell = "\n".join([*made.imports, "", made.code])
-    scope: dict[str, Any] = {"__name__": "__main__", **made.defined}
+    scope: dict[str, Any] = {"__name__": "__main__", **made.defined, **made.stored}
     exec(compile(cell, "sm_model.py", "exec"), scope)  # noqa: S102 - written by rebuild, which ran it already
     found = slice_of(
         scope["build_model"],
         cells=[*cells, cell],
-        namespace={**namespace, **{name: value for name, value in scope.items() if not name.startswith("__")}},
+        namespace={**variables, **{name: value for name, value in scope.items() if not name.startswith("__")}},
+        values=NotebookValues(variables),
+        objects={*objects, *made.stored},
     )
     lost = [name for name in made.defined if name not in found.names]
     if lost or "build_model" not in found.names:
@@ -141,12 +167,34 @@ def model_code(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, A
             f"{attached[0]} was put on the class after its definition, in a way that does not travel with its source.",
             hint=f"def {method}(self, …): …   # inside class {owner}, or a function, then: {owner}.{method} = {method}",
         )
-    names = tuple(name for name in found.names if name not in {"build_model", "_bare"})
+    names = tuple(name for name in found.names if name not in {"build_model", "_bare", "_object"})
     header = '"""The model as the notebook defines it, and how it is built again without its weights."""\n'
     source = f"{header}\n{found.source}"
     own = own_files([*found.modules, *imported_by(source)])
-    notes = [*_redefined(made.defined, namespace), *own.notes, *_requirements([source, *own.sources.values()])]
-    return ModelCode(source, names, own.sources, tuple(notes))
+    notes = [*_redefined({**_classes(model), **made.defined}, namespace), *made.notes, *own.notes]
+    notes += _requirements([source, *own.sources.values()])
+    return ModelCode(source, names, own.sources, found.objects, made.sets_mode, tuple(notes))
+
+
+def _classes(model: nn.Module) -> dict[str, type]:
+    """Return the notebook's classes that the parts of a model are of, by name: they may have been defined again since.
+
+    Raises
+    ------
+    InferenceScriptError
+        If there are two of one name.
+    """
+    found: dict[str, type] = {}
+    for module in model.modules():
+        cls = type(module)
+        if cls.__module__ != "__main__" or "." in cls.__qualname__:
+            continue
+        if not same_class(found.setdefault(cls.__name__, cls), cls):
+            raise InferenceScriptError(
+                f"The model has parts of two classes called {cls.__name__}: it was defined again while they were made.",
+                hint=f"Run the cell with {cls.__name__} again and make the model anew.",
+            )
+    return found
 
 
 def _redefined(defined: Mapping[str, object], namespace: Mapping[str, Any]) -> list[str]:
@@ -158,13 +206,11 @@ def _requirements(sources: Iterable[str]) -> list[str]:
     """Return notes on imports that the container may not have."""
     imported = {name for text in sources for name in imported_by(text)} - _IN_THE_IMAGE
     foreign = sorted(name for name in imported if name not in sys.stdlib_module_names and own_file(name) is None)
-    pinned = ((name, _pinned(name)) for name in foreign)
-    return [
-        f"The model's code imports {name}: {pin} belongs into code/requirements.txt." for name, pin in pinned if pin
-    ]
+    pins = ((name, pinned(name)) for name in foreign)
+    return [f"The model's code imports {name}: {pin} belongs into code/requirements.txt." for name, pin in pins if pin]
 
 
-def _pinned(module: str) -> str:
+def pinned(module: str) -> str:
     """Return the requirement that gives a module, as it is installed here; empty if no distribution does."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return f"{module}=={importlib.metadata.version(module)}"

@@ -104,15 +104,61 @@ def _structure(model: nn.Module) -> list[Any]:
             kind(module),
             {name: _shape(tensor) for name, tensor in module._parameters.items()},  # noqa: SLF001
             {name: _shape(tensor) for name, tensor in module._buffers.items()},  # noqa: SLF001
-            [kind(hook) for hook in module._forward_pre_hooks.values()],  # noqa: SLF001
-            [kind(hook) for hook in module._forward_hooks.values()],  # noqa: SLF001
+            # Those that belong to a parameter, as the old weight_norm's; functions may be registered afterwards.
+            [kind(hook) for hook in module._forward_pre_hooks.values() if not _is_function(hook)],  # noqa: SLF001
         )
         for path, module in modules(model).items()
     ]
 
 
 def _shape(tensor: torch.Tensor | None) -> tuple[int, ...] | None:
-    return None if tensor is None else tuple(tensor.shape)
+    if tensor is None or torch.nn.parameter.is_lazy(tensor):
+        return None if tensor is None else (-1,)
+    return tuple(tensor.shape)
+
+
+def _is_function(hook: Any) -> bool:
+    return isinstance(hook, types.FunctionType | types.MethodType | types.BuiltinFunctionType | functools.partial)
+
+
+def hooks(module: nn.Module) -> list[tuple[str, Any, dict[str, bool]]]:
+    """Return what runs before and after a module's forward: what registers it, the function, and the options."""
+    found: list[tuple[str, Any, dict[str, bool]]] = []
+    for register, held, with_kwargs, always in (
+        ("register_forward_pre_hook", module._forward_pre_hooks, module._forward_pre_hooks_with_kwargs, {}),  # noqa: SLF001
+        (
+            "register_forward_hook",
+            module._forward_hooks,  # noqa: SLF001
+            module._forward_hooks_with_kwargs,  # noqa: SLF001
+            module._forward_hooks_always_called,  # noqa: SLF001
+        ),
+    ):
+        for key, function in held.items():
+            options = {"with_kwargs": key in with_kwargs, "always_call": key in always}
+            found.append((register, function, {name: True for name, is_on in options.items() if is_on}))
+    return found
+
+
+def added_hooks(live: nn.Module, built: nn.Module) -> dict[str, list[tuple[str, Any, dict[str, bool]]]] | None:
+    """Return the hooks that the built module lacks, by path; None where it has others than the live one."""
+    comparison = _Comparison(live, built, trusting=True)
+    twins = modules(built)
+    added: dict[str, list[tuple[str, Any, dict[str, bool]]]] = {}
+    seen: set[int] = set()
+    for path, module in modules(live).items():
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        for register in ("register_forward_pre_hook", "register_forward_hook"):
+            here = [hook for hook in hooks(module) if hook[0] == register]
+            there = [hook for hook in hooks(twins[path]) if hook[0] == register]
+            if len(there) > len(here) or not all(
+                comparison.same(one[1], two[1]) and one[2] == two[2] for one, two in zip(here, there, strict=False)
+            ):
+                return None
+            if len(here) > len(there):
+                added.setdefault(path, []).extend(here[len(there) :])
+    return added
 
 
 def changed_attributes(live: nn.Module, built: nn.Module, *, trusting: bool = False) -> list[Change]:
@@ -173,10 +219,14 @@ class _Comparison:
             return (one.__module__, one.__qualname__) == (two.__module__, two.__qualname__)
         if isinstance(one, (types.FunctionType, types.MethodType, functools.partial)):
             return self.same(_function_parts(one), _function_parts(two), depth)
-        compares_itself = type(one).__eq__ is not _BY_IDENTITY
-        if compares_itself or not hasattr(one, "__dict__"):
+        slots = [name for base in type(one).__mro__ for name in vars(base).get("__slots__", ())]
+        if type(one).__eq__ is not _BY_IDENTITY or not (slots or hasattr(one, "__dict__")):
             return _equal(one, two)
-        return self.same(vars(one), vars(two), depth)
+        return self.same(_held(one, slots), _held(two, slots), depth)
+
+
+def _held(value: Any, slots: list[str]) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | dict(getattr(value, "__dict__", {}))
 
 
 def _function_parts(function: Any) -> list[Any]:

@@ -7,18 +7,37 @@ import builtins
 import dataclasses
 import enum
 import functools
+import itertools
 import math
 import operator
+import re
 import sys
+from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 from types import MethodType, SimpleNamespace
 from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
-_INLINE_ELEMENTS = 64  # a tensor of more than this belongs among the weights, not into source code
+from sm_magics.authoring import own_file
+
+_INLINE_ELEMENTS = 64  # a tensor of more than this belongs into a file, not into source code
+_INLINE_CHARACTERS = 2000  # and so does a container whose text is longer
+
+OBJECT = '''\
+def _object(cls, **attributes):
+    """Return an object of the class that has these attributes, without running its constructor."""
+    made = cls.__new__(cls)
+    for name, value in attributes.items():
+        object.__setattr__(made, name, value)
+    return made
+'''
+"""What expressions for objects of the user's own classes call."""
+
+_USUAL: Any = (object.__reduce_ex__, object.__reduce__)
 
 
 class Inexpressible(Exception):  # noqa: N818 - it says something of a value, and is never shown by itself
@@ -43,6 +62,10 @@ class Writer:
         Classes and functions that the expressions import.
     parts
         Expressions for objects that exist already, by their ``id``.
+    stored
+        Name to value, for what the expressions take from elsewhere because it is too large for source code.
+    definitions
+        Functions that the expressions call.
     """
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
@@ -50,6 +73,10 @@ class Writer:
         self.defined: dict[str, object] = {}
         self.imported: list[object] = []
         self.parts: dict[int, str] = {}
+        self.stored: dict[str, object] = {}
+        self.definitions: set[str] = set()
+        self._called: list[str] = []  # the attributes on the way to the value that is being written
+        self._writing: set[int] = set()
         self._namespace = namespace
         self._bound: dict[str, object] = {}
 
@@ -103,6 +130,35 @@ class Writer:
         """
         if id(value) in self.parts:
             return self.parts[id(value)]
+        if id(value) in self._writing:
+            raise Inexpressible("refers to itself")
+        self._writing.add(id(value))
+        try:
+            text = self._expression(value)
+        finally:
+            self._writing.discard(id(value))
+        if len(text) > _INLINE_CHARACTERS and type(value) in _CONTAINERS and is_storable(value):
+            return self._store(value)
+        return text
+
+    def named(self, name: str, value: Any) -> str:
+        """Return an expression as `value` does, for what is called so."""
+        self._called.append(name)
+        try:
+            return self.value(value)
+        finally:
+            self._called.pop()
+
+    def _store(self, value: Any) -> str:
+        wanted = re.sub(r"\W", "_", "_".join(self._called)).strip("_").lower() or "value"
+        for name in itertools.chain([wanted], (f"{wanted}_{number}" for number in itertools.count(2))):
+            if self.stored.setdefault(name, value) is value and name not in self._namespace:
+                return name
+            if self.stored[name] is value:
+                del self.stored[name]
+        raise AssertionError
+
+    def _expression(self, value: Any) -> str:
         write = _BY_TYPE.get(type(value))  # exactly: a subclass of dict is not what a dict's literal gives
         if write is not None:
             return write(self, value)
@@ -114,7 +170,8 @@ class Writer:
 
     def _method(self, value: MethodType) -> str:
         if getattr(type(value.__self__), value.__name__, None) is not value.__func__:
-            raise Inexpressible("is a method that its class does not have")
+            self.imports.add("from types import MethodType")
+            return f"MethodType({self.value(value.__func__)}, {self.value(value.__self__)})"
         return f"{self.value(value.__self__)}.{value.__name__}"
 
     def _module(self, _value: nn.Module) -> str:
@@ -163,13 +220,61 @@ class Writer:
         if type(value) is not torch.Tensor or value.is_meta or value.is_quantized or value.layout is not torch.strided:
             raise Inexpressible(f"is a {type(value).__name__} that is neither a parameter nor a buffer")
         if value.numel() > _INLINE_ELEMENTS:
-            raise Inexpressible("is a tensor that is neither a parameter nor a buffer (see register_buffer)")
+            return self._store(value)
         self.imports.add("import torch")
         shape = f".reshape({tuple(value.shape)!r})" if 0 in value.shape else ""
         return f"torch.tensor({self.value(value.detach().cpu().tolist())}, dtype={value.dtype}){shape}"
 
     def _enum(self, value: enum.Enum) -> str:
+        if not value.name or "|" in value.name:  # flags that are set together
+            return f"{self.reference(type(value))}({value.value!r})"
         return f"{self.reference(type(value))}.{value.name}"
+
+    def _pattern(self, value: re.Pattern[Any]) -> str:
+        self.imports.add("import re")
+        flags = int(value.flags & ~(re.UNICODE if isinstance(value.pattern, str) else 0))
+        return f"re.compile({value.pattern!r}{f', {flags}' if flags else ''})"
+
+    def _path(self, value: PurePath) -> str:
+        self.imports.add("from pathlib import Path")
+        return f"Path({quoted(str(value))})"
+
+    def _estimator(self, value: Any) -> str:
+        return self._store(value)
+
+    def _reduced(self, value: Any) -> str:
+        """Return the call that pickling would make, for a value of the standard library that is made by one."""
+        made = value.__reduce_ex__(2)
+        function, arguments, *rest = made
+        if any(part is not None for part in rest[:1]) or not isinstance(function, type):
+            raise Inexpressible(f"is a {type(value).__module__}.{type(value).__qualname__}")
+        items = [self.value(argument) for argument in arguments]
+        if len(rest) > 1 and rest[1] is not None:  # what a list-like holds
+            items[:1] = [self.value(list(value))]
+        if len(rest) > 2 and rest[2] is not None:  # noqa: PLR2004 - what a dict-like holds
+            items.append(self.value(dict(value)))
+        return f"{self.reference(function)}({', '.join(items)})"
+
+    def _extended(self, value: Any) -> str:
+        """Return an expression for a value of the user's own subclass of a built-in one, made of what it holds."""
+        base = next(base for base in _EXTENDED if isinstance(value, base))
+        plain = base(value)
+        made = type(value)(plain)
+        if base(made) != plain or getattr(made, "__dict__", {}) != getattr(value, "__dict__", {}):
+            raise Inexpressible(f"is a {type(value).__qualname__} that holds more than a {base.__name__}")
+        return f"{self.reference(type(value))}({self.value(plain)})"
+
+    def _instance(self, value: Any) -> str:
+        """Return an expression for an object of the user's own class, attribute by attribute."""
+        cls = type(value)
+        if (cls.__reduce_ex__, cls.__reduce__) != _USUAL:
+            raise Inexpressible(f"is a {cls.__qualname__}, which pickles itself in its own way")
+        slots = [name for base in cls.__mro__ for name in _slots(base)]
+        attributes = {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(
+            value, "__dict__", {}
+        )
+        self.definitions.add(OBJECT)
+        return f"_object({', '.join([self.reference(cls), *self._keywords(attributes)])})"
 
     def _partial(self, value: functools.partial[Any]) -> str:
         self.imports.add("import functools")
@@ -177,8 +282,12 @@ class Writer:
         return f"functools.partial({', '.join(arguments)})"
 
     def _simple_namespace(self, value: SimpleNamespace) -> str:
-        self.imports.add("from types import MethodType, SimpleNamespace")
+        self.imports.add("from types import SimpleNamespace")
         return f"SimpleNamespace({', '.join(self._keywords(vars(value)))})"
+
+    def _namespace_of_arguments(self, value: Namespace) -> str:
+        self.imports.add("import argparse")
+        return f"argparse.Namespace({', '.join(self._keywords(vars(value)))})"
 
     def _dataclass(self, value: Any) -> str:
         fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value) if item.init}
@@ -190,9 +299,11 @@ class Writer:
     def _numpy(self, value: Any) -> str:
         kind = type(value).__name__
         if not hasattr(value, "dtype") or value.dtype.kind not in "biuf":
+            if kind == "ndarray" and is_storable(value):
+                return self._store(value)
             raise Inexpressible(f"is a numpy.{kind}")
         if value.size > _INLINE_ELEMENTS:
-            raise Inexpressible("is an array, not a buffer (see register_buffer)")
+            return self._store(value)
         self.imports.add("import numpy as np")
         text = self.value(value.tolist())
         return f"np.array({text}, dtype=np.{value.dtype})" if kind == "ndarray" else f"np.{kind}({text})"
@@ -200,13 +311,52 @@ class Writer:
     def _keywords(self, items: dict[str, Any]) -> list[str]:
         if not all(name.isidentifier() for name in items):
             raise Inexpressible("has names that are no identifiers")
-        return [f"{name}={self.value(item)}" for name, item in items.items()]
+        return [f"{name}={self.named(name, item)}" for name, item in items.items()]
+
+
+def is_storable(value: Any) -> bool:
+    """Return whether a value can be kept in a file that holds no code: tensors, arrays, plain containers."""
+    if isinstance(value, torch.Tensor):
+        plain = type(value) in {torch.Tensor, nn.Parameter} and value.layout is torch.strided
+        return plain and not value.is_meta and not value.is_quantized
+    if type(value).__module__ == "numpy" and type(value).__name__ == "ndarray":
+        return value.dtype.kind in "biufcUSmM"
+    if type(value) in {dict, OrderedDict}:
+        return all(is_storable(part) for item in value.items() for part in item)
+    if type(value) in {list, tuple, set}:
+        return all(map(is_storable, value))
+    return value is None or type(value) in {bool, int, float, complex, str, bytes}
+
+
+def is_estimator(value: Any) -> bool:
+    """Return whether a value is a fitted or trained object of a library: scikit-learn's kind, or Hugging Face's."""
+    cls = type(value)
+    if isinstance(value, type) or is_own(cls):
+        return False
+    return all(callable(getattr(cls, name, None)) for name in ("get_params", "set_params", "fit")) or all(
+        callable(getattr(cls, name, None)) for name in ("save_pretrained", "from_pretrained")
+    )
+
+
+def is_own(cls: type) -> bool:
+    """Return whether a class is the user's own: of the notebook, or of a module beside it."""
+    return cls.__module__ == "__main__" or own_file(cls.__module__) is not None
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    names = vars(cls).get("__slots__", ())
+    return (
+        (names,) if isinstance(names, str) else tuple(name for name in names if name not in {"__dict__", "__weakref__"})
+    )
 
 
 def _has_a_name(value: Any) -> bool:
     return isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__"))
 
 
+_CONTAINERS = (list, tuple, dict, set, str, bytes, OrderedDict)
+_EXTENDED: tuple[Any, ...] = (dict, list, set, tuple, str, int, float)
+_REDUCED = {"collections", "datetime", "decimal", "fractions"}
 _Write: TypeAlias = Callable[[Writer, Any], str]
 _BY_TYPE: dict[type, _Write] = {
     **dict.fromkeys((bool, int, bytes, type(None), type(Ellipsis), range), lambda _, value: repr(value)),
@@ -237,4 +387,11 @@ _BY_NATURE: tuple[tuple[Callable[[Any], bool], _Write], ...] = (
     (dataclasses.is_dataclass, Writer._dataclass),
     (lambda value: isinstance(value, tuple) and hasattr(value, "_fields"), Writer._named_tuple),
     (lambda value: type(value).__module__ == "numpy", Writer._numpy),
+    (lambda value: isinstance(value, re.Pattern), Writer._pattern),
+    (lambda value: isinstance(value, PurePath), Writer._path),
+    (lambda value: type(value) is Namespace, Writer._namespace_of_arguments),
+    (is_estimator, Writer._estimator),
+    (lambda value: is_own(type(value)) and isinstance(value, _EXTENDED), Writer._extended),
+    (lambda value: is_own(type(value)), Writer._instance),
+    (lambda value: type(value).__module__ in _REDUCED, Writer._reduced),
 )

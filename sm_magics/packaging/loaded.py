@@ -131,6 +131,17 @@ def _same_code(one: CodeType, two: CodeType) -> bool:
     )
 
 
+def same_class(one: type, two: type) -> bool:
+    """Return whether two classes were made by the same code."""
+    if one is two:
+        return True
+    here, there = ({name: _plain(value) for name, value in vars(cls).items()} for cls in (one, two))
+    if here.keys() != there.keys():
+        return False
+    pairs = [(function, there[name]) for name, function in here.items()]
+    return all(a is b or (a and b and _same_code(a.__code__, b.__code__)) for a, b in pairs)
+
+
 _PARTS = (
     "co_code",
     "co_names",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from sm_magics.authoring import Author, CodeFolder
+from sm_magics.authoring.values import OBJECTS
 from sm_magics.errors import FileConflictError
 
 from .archive import SCRIPT
@@ -49,6 +51,19 @@ def remove_spent(folder: CodeFolder, *, written: Collection[str], author: Author
     return [
         f"code/{relative}, written for an earlier model, is used by nothing any more: removed." for relative in spent
     ]
+
+
+def remove_spent_objects(folder: CodeFolder, *, written: Collection[str]) -> None:
+    """Remove the files of objects that travelled with an earlier model: those in ``sm_objects`` that are ours."""
+    place = folder.path / OBJECTS
+    for path in sorted(place.rglob("*"), reverse=True) if place.is_dir() else ():
+        if path.is_dir():
+            with suppress(OSError):  # not empty
+                path.rmdir()
+        elif path.suffix != ".py" and path.relative_to(folder.path).as_posix() not in written:
+            with suppress(FileConflictError):
+                folder.check_may_replace(path, generated=True)
+                path.unlink(missing_ok=True)
 
 
 def _is_ours(folder: CodeFolder, path: Path, author: Author) -> bool:

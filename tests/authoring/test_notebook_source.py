@@ -109,6 +109,7 @@ def test_what_cannot_be_sliced_is_named(notebook):
 
 
 ATTACHED = {
+    "a lambda by setattr": "setattr(Net, 'forward', lambda self: K)",
     "setattr": "setattr(Net, 'forward', forward)",
     "in a loop": "for attach in (Net,):\n    attach.forward = forward",
     "in a function": "def attach(cls, one):\n    cls.forward = one\nattach(Net, forward)",
@@ -126,7 +127,7 @@ def test_a_function_put_on_a_class_later_goes_with_it(notebook, how, body):
     assert executed(sliced)["Net"]().forward() == 3
 
 
-@pytest.mark.parametrize("how", ["setattr(Net, 'forward', lambda self: 3)", "@add_to(Net)\ndef forward(self): ..."])
+@pytest.mark.parametrize("how", ["Net().__class__.forward = lambda self: 3", "@add_to(Net)\ndef forward(self): ..."])
 @pytest.mark.parametrize("body", ["def forward(self): return 'wrong'", "pass"])
 def test_what_was_put_on_a_class_and_cannot_be_sliced_is_missing(notebook, how, body):
     notebook.run("def add_to(cls):\n    return lambda function: setattr(cls, function.__name__, function)\n")

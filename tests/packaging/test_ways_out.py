@@ -42,7 +42,8 @@ def test_what_keeps_a_module_from_being_built_again_is_named(notebook):
 def test_the_suggested_model_fn_is_not_taken_for_finished(notebook):
     notebook.run(
         "import threading\nclass V(nn.Linear):\n    def __init__(self, lock):\n        super().__init__(2, 2)\n"
-        "        self.lock = lock\n    def forward(self, x):\n        with self.lock: return x\nnet = V(threading.Lock())"
+        "        self.lock = lock\n"
+        "    def forward(self, x):\n        with self.lock: return x\nnet = V(threading.Lock())"
     )
     with pytest.raises(InferenceScriptError, match=r"'lock'") as caught:
         notebook.package(notebook["net"])
