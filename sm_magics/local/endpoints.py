@@ -336,9 +336,11 @@ class Endpoints:
         while True:
             await asyncio.sleep(_LOOK)
             now = asyncio.get_running_loop().time()
-            for life in list(self._lives.values()):
-                if life.version:
-                    life.version.look(now)
+            versions = [life.version for life in self._lives.values() if life.version]
+            for version in versions:
+                version.look(now)
+            if versions and not self._tasks and all(version.at_rest for version in versions):
+                self._interpreters.rest(self._idle_after)
 
     def _failed(self, name: str, version: Version, reason: str) -> None:
         """Hear from a version that it cannot serve any more."""

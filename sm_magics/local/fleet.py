@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -87,11 +88,18 @@ class Fleet:
         self._used = asyncio.get_running_loop().time()
         self._sick_since: float | None = None
         self._closed = False
+        #: Seconds that waking took the last time.
+        self.set_up = 0.0
 
     @property
     def asleep(self) -> bool:
-        """Whether no worker runs."""
+        """Whether the workers have to be started for the next request."""
         return not self._instances
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no worker runs, or is about to."""
+        return not (self._instances or self._waking or self._background)
 
     async def start(self) -> None:
         """Start all instances.
@@ -219,8 +227,10 @@ class Fleet:
         return self._waking
 
     async def _start_again(self) -> None:
+        began = time.perf_counter()
         try:
             await self.start()
+            self.set_up = time.perf_counter() - began
         except VersionFailedError as error:
             self._on_failed(str(error))
             raise

@@ -246,6 +246,14 @@ class Version:
         """
         return self._fleets[variant.name].ask(request, stream=stream)
 
+    def is_asleep(self, variant: Variant) -> bool:
+        """Return whether a variant's workers have to be started for the next request."""
+        return self._fleets[variant.name].asleep
+
+    def set_up(self, variant: Variant) -> float:
+        """Return how many seconds it took the last time."""
+        return self._fleets[variant.name].set_up
+
     async def change(self, snapshot: Snapshot) -> None:
         """Take over other weights at once, and other numbers of instances and concurrencies.
 
@@ -281,6 +289,11 @@ class Version:
         """Let fleets that nobody needs sleep, and give up those that are beyond help. To be called often."""
         for fleet in self._fleets.values():
             fleet.look(now)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no worker runs, or is about to."""
+        return all(fleet.at_rest for fleet in self._fleets.values())
 
     async def close(self, *, drain: float) -> None:
         """End the workers, having let them answer what they were asked, for `drain` seconds at most."""

@@ -83,9 +83,9 @@ def test_nobody_asks_and_the_workers_stop_until_somebody_does():
         made.look(9)
         assert not made.fleet.asleep
         made.look(11)
-        assert made.fleet.asleep
         assert made.lines == ["No request came for 10 s: the workers stop. The next request starts them again."]
-        await until(lambda: made.pools[0].closed)
+        await until(lambda: made.fleet.at_rest)
+        assert made.pools[0].closed
         asked = [asyncio.create_task(made.fleet.ask(REQUEST)) for _ in range(3)]
         await begun(made, pool=1, asked=3)
         assert len(made.pools) == 2, "one start for all who wait"
@@ -110,7 +110,7 @@ def test_workers_with_something_to_do_do_not_stop():
         made.look(9)
         assert not made.fleet.asleep, "it was used just now"
         made.look(11)
-        assert made.fleet.asleep
+        await until(lambda: made.fleet.at_rest)
         await made.fleet.close(drain=1)
 
     run(scenario)

@@ -56,6 +56,7 @@ def test_an_idle_endpoint_stops_its_workers_says_so_and_wakes_with_the_next_requ
     wait_until(lambda: "No request came for 0.2 s: the workers stop." in own_service.log("sleepy"), what="sleep")
     (first,) = workers(own_service, "sleepy")
     wait_until(lambda: not is_running(first), what="the worker gone")
+    wait_until(lambda: not list((own_service.home / "run").iterdir()), what="the warm process gone")
     assert own_service.sagemaker.describe_endpoint(EndpointName="sleepy")["EndpointStatus"] == "InService"
     assert own_service.invoke("sleepy") == b"[2, 4]"
     assert len(set(workers(own_service, "sleepy"))) == 2
