@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .authoring import CodeFolder
     from .errors import SmMagicsError
     from .hosting import Endpoint, Prediction, connect, deploy
-    from .packaging import Package, package
+    from .packaging import Package, Report, package
+    from .packaging.proof import prove
     from .settings import Settings
 
 __version__ = "0.1.0"
@@ -25,11 +26,13 @@ __all__ = [
     "Endpoint",
     "Package",
     "Prediction",
+    "Report",
     "Settings",
     "SmMagicsError",
     "connect",
     "deploy",
     "package",
+    "prove",
 ]
 
 _HOMES = {
@@ -37,11 +40,13 @@ _HOMES = {
     "Endpoint": "hosting",
     "Package": "packaging",
     "Prediction": "hosting",
+    "Report": "packaging",
     "Settings": "settings",
     "SmMagicsError": "errors",
     "connect": "hosting",
     "deploy": "hosting",
     "package": "packaging",
+    "prove": "packaging.proof",
 }
 
 

@@ -13,7 +13,8 @@
     ├── PackagingError               from the model variable to model.tar.gz
     │   ├── UnsupportedModelError    the value is no model, or one that cannot be saved
     │   ├── InferenceScriptError     code/ and the model do not fit together
-    │   └── ArchiveError             a model.tar.gz whose layout SageMaker would not read
+    │   ├── ArchiveError             a model.tar.gz whose layout SageMaker would not read
+    │   └── ProofFailed              a package that fails in a clean process; `.report`
     ├── DeploymentError              from model.tar.gz to an endpoint in service
     │   ├── EndpointFailed           SageMaker gave up on it; `.reason`, `.log`
     │   ├── EndpointTimeout          still not in service; it may come up yet
@@ -104,6 +105,20 @@ class InferenceScriptError(PackagingError):
 
 class ArchiveError(PackagingError):
     """An archive whose layout is not the one that SageMaker reads."""
+
+
+class ProofFailed(PackagingError):  # noqa: N818
+    """The package does not load, does not answer, or answers otherwise than the model, in a clean process.
+
+    Attributes
+    ----------
+    report
+        The `sm_magics.packaging.Report`.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", report: object = None) -> None:
+        super().__init__(message, hint=hint)
+        self.report = report
 
 
 class DeploymentError(SmMagicsError):

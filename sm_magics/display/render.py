@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sm_magics.authoring import Finding, Written
 from sm_magics.hosting import Diagnosis, Endpoint, Removal, diagnosis
-from sm_magics.packaging import Package
+from sm_magics.packaging import Package, Report
 from sm_magics.progress import Event, StatusChanged
 
 from . import page
@@ -90,14 +90,20 @@ def findings(values: Sequence[Finding]) -> list[Part]:
     return parts
 
 
-def package(value: Package, stale: Sequence[str] = ()) -> Shown:
-    """Return a package as the tree of its archive, and the sections in it whose cell this session has not run."""
+def package(value: Package, stale: Sequence[str] = (), proof: Report | None = None) -> Shown:
+    """Return a package as the tree of its archive, the sections in it that this session has not run, and its proof."""
+    from . import report
+
     rows = [(file.name.split("/"), page.size(file.size), file.note) for file in value.files]
     lines = page.columns([[value.path.name, "", ""], *_tree(rows)])
     notes = [page.paragraph(note) for note in value.notes]
     if stale:
         notes.append(page.paragraph(f"In inference.py, but not run in this session: {', '.join(stale)}."))
-    return page.card(OK, value.name, f"package · {page.size(value.size)}", page.listing(lines), *notes)
+    what = f"package · {page.size(value.size)}"
+    if proof is None:
+        return page.card(OK, value.name, what, page.listing(lines), *notes)
+    what += f" · proof {report.outcome(proof)}"
+    return page.card(report.state(proof), value.name, what, page.listing(lines), *notes, *report.parts(proof))
 
 
 def _tree(rows: Sequence[tuple[list[str], str, str]]) -> list[list[str]]:

@@ -8,17 +8,19 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from .authoring import AuthoringMagics
 from .calling import CallingMagics
+from .checking import CheckingMagics
 from .completion import matcher
 from .deployment import DeploymentMagics
 from .packaging import PackagingMagics
 from .session import SmMagics
 from .status import StatusMagics
 
-GROUPS = (AuthoringMagics, PackagingMagics, DeploymentMagics, CallingMagics, StatusMagics)
+GROUPS = (AuthoringMagics, PackagingMagics, CheckingMagics, DeploymentMagics, CallingMagics, StatusMagics)
 
 # How our objects look when they are a cell's last value. By name: nothing is imported until one exists.
 _FORMATTERS = {
     ("sm_magics.packaging.package", "Package"): "package",
+    ("sm_magics.packaging.report", "Report"): "report",
     ("sm_magics.hosting.endpoints", "Endpoint"): "endpoint",
     ("sm_magics.hosting.removal", "Removal"): "removal_plan",
     ("sm_magics.authoring.folder", "Written"): "written",
@@ -70,9 +72,9 @@ def unload(shell: InteractiveShell) -> None:
 
 def _bundle(renderer: str) -> Any:
     def bundle(value: Any, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG001 - IPython's call
-        from sm_magics.display import answers, render
+        from sm_magics.display import answers, render, report
 
-        draw = getattr(render, renderer, None) or getattr(answers, renderer)
+        draw = next(getattr(module, renderer) for module in (render, answers, report) if hasattr(module, renderer))
         shown: dict[str, str] = draw(value).bundle()
         return shown
 

@@ -94,6 +94,7 @@ def _values(session: SmMagics, action: argparse.Action) -> Iterable[str]:
         "accept": lambda: CONTENT_TYPES,
         "endpoint_name": lambda: _endpoints(session),
         "sample": session.variables,
+        "expect": session.variables,
     }
     return values.get(action.dest, list)()
 
@@ -103,6 +104,8 @@ def _positional(session: SmMagics, name: str) -> Iterable[str]:
         return _endpoints(session)
     if name == "sm_package":
         return packaging.model_variables(session)
+    if name == "sm_check":
+        return _instances(session, "Package")
     if name == "sm_deploy":
         return [*packaging.model_variables(session), *_instances(session, "Package")]
     if name == "sm_predict":  # IPython's own matchers find names after a magic only behind a dot

@@ -14,7 +14,7 @@ from IPython.core.magic_arguments import argument
 from sm_magics.errors import DeploymentError, EndpointNotFound
 from sm_magics.settings import LOCAL
 
-from . import packaging, parsing
+from . import checking, packaging, parsing
 from .live import Live
 from .session import SessionMagics
 
@@ -41,14 +41,17 @@ class DeploymentMagics(SessionMagics):
     @argument("--no-wait", action="store_true", help="return at once")
     @parsing.hosted
     @packaging.package_options
+    @checking.proof_options
+    @checking.skippable
     @parsing.placed
     @parsing.foldered
     @parsing.out
     def sm_deploy(self, line: str) -> Any:
         """Deploy a model to an endpoint: on this machine, or with --instance-type ml.… in AWS.
 
-        A model variable is packaged first. An endpoint that this notebook made is updated in place, and answers all
-        the while; the same package again changes nothing.
+        A model variable is packaged first. With a --sample the package is proven, as %sm_check does, unless it has
+        been; one that fails is not deployed but with --no-check. An endpoint that this notebook made is updated in
+        place, and answers all the while; the same package again changes nothing.
         """
         from sm_magics.display import render
         from sm_magics.hosting import deploy, machine
@@ -69,6 +72,11 @@ class DeploymentMagics(SessionMagics):
             machine.prepare()
         with Live(session, name) as live:
             package = what if isinstance(what, Package) else packaging.build(session, what, options.what, options, live)
+            if checking.is_known(package, options):
+                model = None if package is what else what
+                patience = checking.PATIENCE if is_local else 0.0
+                proof = checking.prove(session, package, options, model=model, patience=patience, listener=live)
+                checking.refuse_failed(session, proof)
             endpoint = deploy(
                 package,
                 name,

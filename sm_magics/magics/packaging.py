@@ -14,7 +14,7 @@ from IPython.core.magic_arguments import argument
 from sm_magics.errors import ExpressionError
 from sm_magics.progress import Listener, ignore
 
-from . import parsing
+from . import checking, parsing
 from .live import Live
 from .session import SessionMagics, SmMagics
 
@@ -116,12 +116,15 @@ class PackagingMagics(SessionMagics):
     @parsing.magic
     @argument("model", metavar="MODEL", help="the model: a variable, or the path of a saved model")
     @package_options
+    @checking.proof_options
+    @checking.skippable
     @parsing.foldered
     @parsing.out
     def sm_package(self, line: str) -> Any:
         """Save the model and build model.tar.gz, ready for SageMaker: model.pth, code/inference.py and requirements.
 
-        Where no cell wrote a model_fn, one is written. The same inputs give the same archive, byte for byte.
+        Where no cell wrote a model_fn, one is written. With a --sample the package is proven as the last step, as
+        %sm_check does. The same inputs give the same archive, byte for byte.
         """
         from sm_magics.authoring import CodeFolder
         from sm_magics.display import render
@@ -131,5 +134,8 @@ class PackagingMagics(SessionMagics):
         with Live(self.session, options.name or options.model) as live:
             package = build(self.session, model, options.model, options, live)
             stale = CodeFolder(package.model_dir).stale(self.session.author())
-            live.finish(render.package(package, stale))
+            proof = None
+            if checking.is_known(package, options):
+                proof = checking.prove(self.session, package, options, model=model, listener=live)
+            live.finish(render.package(package, stale, proof))
         return self.session.result(package, options.out)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sm_magics.authoring import Author
     from sm_magics.display.page import Shown
     from sm_magics.hosting import Endpoint
-    from sm_magics.packaging import Package
+    from sm_magics.packaging import Package, Report
 
 
 class SmMagics(Configurable):
@@ -49,6 +49,7 @@ class SmMagics(Configurable):
         self.last_package: Package | None = None
         self.last_endpoint: Endpoint | None = None
         self.regions: set[str] = set()
+        self.proofs: list[tuple[Report, tuple[Any, ...], Any, Any]] = []  # with how, the sample and what was expected
         self.completer: Any = None
         self._results: list[Any] = []  # of the running cell
         self._formatters: dict[type, Any] = {}  # what showed their types before

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .building import package
 from .package import Package, PackageFile
+from .report import Report
 
-__all__ = ["Package", "PackageFile", "package"]
+__all__ = ["Package", "PackageFile", "Report", "package"]

@@ -57,8 +57,10 @@ def with_live(
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(model, torch.nn.Module):
         return Step("compare", SKIPPED, _LIVE, "there is no live model to compare with"), None
+    from .artifact import unwrapped
     from .reference import NoReference, answers
 
+    model = unwrapped(model)
     try:
         first, second = (decoded(one) for one in answers(directory, model, headers, body, environ=environ, times=2))
     except (NoReference, PayloadError) as error:

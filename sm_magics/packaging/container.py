@@ -30,15 +30,14 @@ class Container:
 
 def skew(container: Container, python: str, torch: str, saved_as: str) -> Step | None:
     """Return what to say where a package was checked under other versions than the container's; None where not."""
-    differ = [
-        f"{name} {_minor(here)} here, {_minor(there)} in the image"
-        for name, here, there in (("Python", python, container.python), ("torch", torch, container.torch))
-        if there and here and _minor(here) != _minor(there)
-    ]
+    pairs = [("Python", _minor(python), _minor(container.python)), ("torch", _minor(torch), _minor(container.torch))]
+    differ = [(name, here, there) for name, here, there in pairs if here and there and here != there]
     if not differ:
         return None
-    checked = f"checked under Python {_minor(python)}, torch {_minor(torch)}; --like-container checks under the image's"
-    return Step("versions", WARNING, ", ".join(differ), _LOADS.get(saved_as, ""), (checked,))
+    ours = ", ".join(f"{name} {here}" for name, here, _ in differ)
+    theirs = ", ".join(f"{name} {there}" for name, _, there in differ)
+    how = (_LOADS.get(saved_as, ""), "--like-container checks it under the image's")
+    return Step("versions", WARNING, f"checked under {ours}", f"the image has {theirs}", tuple(filter(None, how)))
 
 
 def installed(distribution: str) -> str:

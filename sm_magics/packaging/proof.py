@@ -53,7 +53,7 @@ _NOBODY = Author()
 def prove(
     package: Package,
     *,
-    sample: Any,
+    sample: Any = NOTHING,
     model: Any = None,
     expect: Any = NOTHING,
     content_type: str = JSON,
@@ -71,7 +71,8 @@ def prove(
     Parameters
     ----------
     sample
-        What the endpoint is to be sent: bytes as they are, all else encoded as `content_type`.
+        What the endpoint is to be sent: bytes as they are, all else encoded as `content_type`. Without one, the package
+        is only loaded.
     model
         The live model, for the answer to compare with. It is not changed.
     expect
@@ -220,6 +221,9 @@ class _Proof:
         self._add("requirements", status, "requirements are met", note, details, since=started)
 
     def _encode(self) -> bytes | None:
+        if self._asked.sample is NOTHING:
+            self._add("call", SKIPPED, _CALL, "no sample is known: --sample EXPR")
+            return None
         try:
             body = encode(self._asked.sample, self._asked.content_type)
         except PayloadError as error:

@@ -178,15 +178,15 @@ def _imported_from(directory: Path) -> Iterator[None]:
 @contextmanager
 def _as_it_was() -> Iterator[None]:
     """Put back, after the block, what handlers and the toolkit may change of this process."""
-    from sagemaker_inference import decoder, transformer
+    from sm_magics.serving.toolkit import unchanged
 
     working, environ, argv = Path.cwd(), dict(os.environ), list(sys.argv)
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     dice, more_dice = random.getstate(), np.random.get_state()  # noqa: NPY002 - the state that handlers share
-    decoders, signature = dict(decoder._decoder_map), transformer.signature  # noqa: SLF001 - it has no public one
     grad, quiet = torch.is_grad_enabled(), logging.root.manager.disable
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with ExitStack() as stack:
+        stack.enter_context(unchanged())
         stack.enter_context(redirect_stdout(StringIO()))
         stack.enter_context(redirect_stderr(StringIO()))
         stack.enter_context(torch.random.fork_rng(devices))
@@ -205,6 +205,3 @@ def _as_it_was() -> Iterator[None]:
             torch.set_grad_enabled(grad)
             random.setstate(dice)
             np.random.set_state(more_dice)  # noqa: NPY002
-            decoder._decoder_map.clear()  # noqa: SLF001
-            decoder._decoder_map.update(decoders)  # noqa: SLF001
-            transformer.signature = signature

@@ -23,6 +23,7 @@ _FRAME = re.compile(r'(?P<indent>\s*)File "(?P<path>[^"]+)", line (?P<line>\d+)(
 _START = "Traceback (most recent call last):"
 _DEFAULT = re.compile(r", in default_(model_fn|input_fn|predict_fn|output_fn)$", re.MULTILINE)
 _BEFORE, _AFTER = 3, 1  # lines of an excerpt
+_LONGEST, _WIDEST = 8, 200  # lines of an exception's message, and characters of each
 
 
 class Cells:
@@ -102,6 +103,8 @@ class Cells:
         at
             The place to blame where the traceback names none.
         """
+        # Where the archive was extracted to is another place each time, and the current directory there.
+        text = text.replace(f"{self._directory}/", "")
         start = text.find(_START)
         said = exception(text) if start >= 0 else text.strip()
         frames = self.frames(text) or ((at,) if at is not None else ())
@@ -127,20 +130,30 @@ class Cells:
                 place = f"{path}, line {frame.line}" + (f" ({frame.where})" if frame.section else "")
                 yield f"{match['indent']}{place}" + (f", in {frame.function}" if frame.function else "")
             else:
-                yield line.replace(f"{self._directory}/", "")
+                yield line
 
     def _own(self, path: str) -> str:
         """Return a path relative to the model directory if it is one of the package's ``code/``; empty otherwise."""
         inside = path.removeprefix(f"{self._directory}/")
-        return inside if inside != path and inside.startswith("code/") else ""
+        return inside if inside.startswith("code/") and (self._directory / inside).is_file() else ""
 
 
 def exception(traceback: str) -> str:
-    """Return the line of a traceback that names the exception, with its message as far as it goes on that line."""
+    """Return the lines of a traceback that name the exception: its message may have several."""
     lines = traceback.splitlines()
     starts = [index for index, line in enumerate(lines) if line.startswith(_START)]
     last = lines[starts[-1] + 1 :] if starts else lines
-    return next((line.strip() for line in last if line and not line[0].isspace()), (lines or [""])[-1].strip())
+    first = next((index for index, line in enumerate(last) if line and not line[0].isspace()), None)
+    if first is None:
+        return ""
+    end = next((index for index, line in enumerate(last[first + 1 :], first + 1) if not line[:1].isspace()), len(last))
+    said = [last[first], *(line.strip() for line in last[first + 1 : min(end, first + _LONGEST)])]
+    return "\n".join(_clipped(line) for line in said if line)
+
+
+def _clipped(line: str) -> str:
+    line = re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()  # torch writes some in bold
+    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…"
 
 
 def default_handler(traceback: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from sm_magics import magics
 
-LINE = {"sm_package", "sm_deploy", "sm_delete", "sm_predict", "sm_status", "sm_endpoints", "sm_logs"}
+LINE = {"sm_package", "sm_deploy", "sm_check", "sm_delete", "sm_predict", "sm_status", "sm_endpoints", "sm_logs"}
 CELL = {"sm_inference", "sm_code", "sm_predict"}
 
 
