@@ -1,6 +1,7 @@
 # make demo      the first tutorial, executed on SageMaker on this machine
 # make test      lint, types, unit tests, the serving contract, the notebooks
 # make test-all  the same and the long ones: the matrix of versions, soak and kill tests
+# make screenshots  pictures of the tutorials' outputs, light and dark
 # make lab       JupyterLab on the notebooks
 
 PYTHON ?= python3
@@ -8,12 +9,12 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all lab check unit notebooks long clean
+.PHONY: demo test test-all lab check unit notebooks browser screenshots long clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
-test: check unit notebooks
+test: check unit notebooks browser
 
 test-all: test long
 
@@ -30,7 +31,15 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 unit: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not browser"
+
+browser: $(INSTALLED)
+	$(BIN)/python scripts/chromium.py
+	$(BIN)/python -m pytest tests/browser
+
+screenshots: $(INSTALLED)
+	$(BIN)/python scripts/chromium.py
+	$(BIN)/python scripts/screenshots.py
 
 notebooks: $(INSTALLED)
 	$(BIN)/python -m pytest -p no:cacheprovider --nbval --nbval-current-env notebooks
