@@ -183,10 +183,17 @@ class Resources:
     def delete_tags(self, arn: str, keys: Iterable[str]) -> None:
         """Remove tags; those that are not there are passed over."""
         self._require(arn)
+        keys = list(keys)
+        _require_own(keys)
         self._store.run_many("DELETE FROM tags WHERE arn = ? AND key = ?", [(arn, key) for key in keys])
 
     def _set_tags(self, arn: str, tags: Iterable[Mapping[str, str]]) -> None:
         rows = [(arn, tag["Key"], tag["Value"]) for tag in tags]
+        keys = [key for _, key, _ in rows]
+        _require_own(keys)
+        if len(set(keys)) < len(keys):
+            # Unconfirmed wording ("Tag keys must be unique per resource", AddTags, AWS API reference).
+            raise invalid("Duplicate tag keys found.")
         self._store.run_many("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", rows)
 
     def _require(self, arn: str) -> None:
@@ -201,3 +208,10 @@ def _resource(row: Any) -> Resource:
         Kind[row["kind"]], row["name"], row["arn"], row["created"], row["modified"], row["status"],
         json.loads(row["document"]),
     )  # fmt: skip
+
+
+def _require_own(keys: Iterable[str]) -> None:
+    """Raise ``ValidationException`` for a tag that only AWS may set or remove (sagemaker-python-sdk issue 1301)."""
+    for key in keys:
+        if key.lower().startswith("aws:"):
+            raise invalid(f"System prefix 'aws:' reserved for AWS usage in tag key: {key}")

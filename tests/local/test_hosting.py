@@ -207,6 +207,20 @@ def test_tags_live_and_die_with_their_resource(service):
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
 
 
+def test_tags_that_aws_keeps_to_itself_and_tags_given_twice_are_refused(service):
+    sagemaker = service.sagemaker
+    named = {"ModelName": "own-tags", "PrimaryContainer": {"Image": IMAGE}}
+    arn = sagemaker.create_model(**named)["ModelArn"]
+    reserved = "System prefix 'aws:' reserved for AWS usage in tag key: aws:name"
+    tags = [{"Key": "aws:name", "Value": ""}]
+    assert refused(sagemaker.add_tags, ResourceArn=arn, Tags=tags) == reserved
+    assert refused(sagemaker.delete_tags, ResourceArn=arn, TagKeys=["aws:name"]) == reserved
+    twice = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
+    assert "Duplicate" in refused(sagemaker.add_tags, ResourceArn=arn, Tags=twice)
+    assert refused(sagemaker.create_model, ModelName="not-made", PrimaryContainer={"Image": IMAGE}, Tags=tags)
+    assert "Could not find model" in refused(sagemaker.describe_model, ModelName="not-made")
+
+
 def test_identity_is_an_assumed_role_with_a_role_that_sagemaker_may_take(service):
     identity = service.client("sts").get_caller_identity()
     assert identity["Account"] == service.address["account"]
