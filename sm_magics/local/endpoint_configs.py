@@ -1,4 +1,7 @@
-"""What CreateEndpointConfig takes, and what it refuses."""
+"""What CreateEndpointConfig takes, and what it refuses.
+
+Where a comment or a docstring names no source, the rule is in AWS's API reference and the wording is unconfirmed.
+"""
 
 from __future__ import annotations
 
