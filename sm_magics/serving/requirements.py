@@ -11,11 +11,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
+if TYPE_CHECKING:  # half of the time that the server takes to start, and most models ask for nothing
+    from packaging.requirements import Requirement
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _OPTION = re.compile(r"\s+--?[a-z].*$")  # of one requirement, such as --hash
@@ -74,6 +74,10 @@ def find_unmet(file: Path) -> list[Unmet]:
 
 
 def _unmet(requirement: Requirement, extra: str) -> Iterator[Unmet]:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from packaging.requirements import Requirement
+
     if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
         return
     try:
@@ -94,6 +98,8 @@ def _shown(requirement: Requirement) -> str:
 
 
 def _requirements(file: Path, seen: set[Path]) -> Iterator[Requirement]:
+    from packaging.requirements import InvalidRequirement, Requirement
+
     seen.add(file.resolve())
     text = re.sub(r"\\\r?\n", "", file.read_text(encoding="utf-8-sig", errors="replace"))
     for line in (_COMMENT.sub("", line).strip() for line in text.splitlines()):
