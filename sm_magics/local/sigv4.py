@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from botocore.utils import normalize_url_path
@@ -164,7 +165,7 @@ def _claim(request: Request, credential: str, signed: str, *, signature: str, da
     if len(scope) != 5 or scope[4] != "aws4_request" or not all(scope):  # noqa: PLR2004 - key, day, region, service, end
         raise RefusedError(Reason.INCOMPLETE, "Credential must be KEY/DATE/REGION/SERVICE/aws4_request.")
     try:
-        time = datetime.strptime(date, _TIME).replace(tzinfo=timezone.utc)
+        time = _moment(date)
     except ValueError:
         raise RefusedError(Reason.INCOMPLETE, "X-Amz-Date must be there, as YYYYMMDD'T'HHMMSS'Z'.") from None
     if scope[1] != date[:8]:
@@ -182,6 +183,11 @@ def _claim(request: Request, credential: str, signed: str, *, signature: str, da
         )
     payload = request.header("x-amz-content-sha256")
     return Claim(scope[0], scope[1], scope[2], scope[3], names, signature, time, None, payload)
+
+
+@lru_cache(maxsize=64)  # all requests of a second have the same, and strptime takes longer than the signature
+def _moment(date: str) -> datetime:
+    return datetime.strptime(date, _TIME).replace(tzinfo=timezone.utc)
 
 
 def verify(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from .errors import too_large
@@ -91,13 +92,21 @@ class Request:
             receive=_Incoming(receive, awaits_word=("expect", "100-continue") in headers),
         )
 
-    def values(self, name: str) -> list[str]:
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[str]]:
+        by_name: dict[str, list[str]] = {}
+        for name, value in self.headers:
+            by_name.setdefault(name, []).append(value)
+        return by_name
+
+    def values(self, name: str) -> Sequence[str]:
         """Return all values of a header, in the order sent."""
-        return [value for other, value in self.headers if other == name]
+        return self._by_name.get(name, ())
 
     def header(self, name: str, default: str = "") -> str:
         """Return the first value of a header."""
-        return next((value for other, value in self.headers if other == name), default)
+        values = self._by_name.get(name)
+        return values[0] if values else default
 
     def query_pairs(self) -> list[tuple[str, str]]:
         """Return the query's names and values, still encoded."""
