@@ -13,6 +13,7 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")  # pip's own rule: a comment begins a line
 _OPTION = re.compile(r"\s(?:--hash|--config-settings?|--global-option)[= ]\S+")
 _INCLUDE = re.compile(r"(?:-r|--requirement)[= ]?\s*(.+)")
 _EDITABLE = re.compile(r"(?:-e|--editable)[= ]?\s*(.+)")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz")
 _SCHEME = re.compile(r"(?:[a-z0-9]+\+)?(?:https?|git|ssh|s3|ftp)(?:\+[a-z]+)?://|git@")
 
 
@@ -79,17 +80,19 @@ def _read(number: int, line: str) -> Line:
     if _SCHEME.match(text):
         return Line(number, line)
     bare = re.sub(r"\[[\w, -]*\]$", "", text)
-    if text.startswith((".", "/", "~", "file:")) or re.search(r"\.(whl|zip|tar\.gz|tgz)$", bare):
-        return Line(number, line, path=bare.removeprefix("file://"))
+    place = Line(number, line, path=bare.removeprefix("file://"))
+    if text.startswith((".", "/", "~", "file:")):
+        return place
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
-        if "/" in bare or "\\" in bare:
-            return Line(number, line, path=bare)
+        if "/" in bare or "\\" in bare or bare.endswith(_ARCHIVES):
+            return place
         return Line(number, line, error=str(error).partition("\n")[0].rstrip("."))
-    if requirement.url and requirement.url.startswith("file:"):
-        return Line(number, line, requirement, path=requirement.url.removeprefix("file://"))
-    return Line(number, line, requirement)
+    url = requirement.url or ""
+    if not url and text.endswith(_ARCHIVES):  # a file's name can read like a project's
+        return place
+    return Line(number, line, requirement, path=url.removeprefix("file://") if url.startswith("file:") else "")
 
 
 def _logical(text: str) -> list[tuple[int, str]]:

@@ -46,7 +46,7 @@ def written(value: Written) -> Shown:
     ]
     if value.dropped:
         parts.append(page.paragraph(f"No cell defines {', '.join(value.dropped)} any more."))
-    parts += findings(value.findings)
+    parts += findings(value.findings, here=value.section)
     return page.card(state, f"code/{value.path.name}" if value.section else _inside_code(value), what, *parts)
 
 
@@ -76,18 +76,34 @@ def _handlers(value: Written) -> Part:
     return page.table(rows)
 
 
-def findings(values: Sequence[Finding]) -> list[Part]:
-    """Return findings, each with what would happen in the container and what to do."""
+def findings(values: Sequence[Finding], here: str = "") -> list[Part]:
+    """Return findings, each with what would happen in the container, the line that it is about, and what to do.
+
+    Parameters
+    ----------
+    here
+        The section that the running cell wrote: lines of it are the cell's own.
+    """
     parts = []
     for finding in values:
         state, sign = (BAD, "✗") if finding.severity == "error" else (WARN, "!")
-        where = f"{finding.path} line {finding.line}" if finding.line else finding.path
+        where = _place(finding, here)
         mark = page.sign(state, f"{sign} {finding.code}")
         html = f"<p>{mark.html} {page.escape(finding.message)} <span class='sm-dim'>{page.escape(where)}</span></p>"
         parts.append(Part(html, f"  {mark.text} {finding.message} ({where})"))
+        if finding.quoted:
+            parts.append(page.listing([finding.quoted]))
         if finding.fix:
             parts.append(page.paragraph(f"Fix: {finding.fix}"))
     return parts
+
+
+def _place(finding: Finding, here: str) -> str:
+    """Return where a finding is: by the cell where one wrote the line, else by the file."""
+    if finding.section:
+        cell = "this cell" if finding.section == here else f"section {finding.section}"
+        return f"{cell}, line {finding.cell_line}"
+    return f"{finding.path} line {finding.line}" if finding.line else finding.path
 
 
 def package(value: Package, stale: Sequence[str] = (), proof: Report | None = None) -> Shown:
