@@ -23,6 +23,9 @@ from .errors import throttled
 #: Seconds without a healthy worker after which an endpoint is given up. Attempts to replace workers have had time to
 #: come 1, 2, 4, 8, 16 and 30 seconds apart.
 PATIENCE = 60.0
+#: Workers that may die one after the other without having been asked anything. They were replaced 0, 1, 2, 4 and 8
+#: seconds later.
+MOST_LOSSES = 6
 #: Seconds that requests in flight have when their instance is taken away.
 _DRAIN = 60.0
 
@@ -162,9 +165,10 @@ class Fleet:
         elif self._sick_since is None:
             self._sick_since = now
         elif now - self._sick_since >= PATIENCE:
-            self._log(f"The workers kept dying, and none could be started again for {PATIENCE:g} s.")
-            self._sick_since = None
-            self._on_failed("The workers of the primary container kept dying and could not be started again.")
+            self._give_up(f"The workers kept dying, and none could be started again for {PATIENCE:g} s.")
+            return
+        if max(instance.pool.idle_losses for instance in self._instances) >= MOST_LOSSES:
+            self._give_up(f"The workers kept dying: {MOST_LOSSES} in a row, without having been asked anything.")
             return
         if not self._outstanding and now - self._used >= self.idle_after:
             self._log(
@@ -190,6 +194,11 @@ class Fleet:
         await asyncio.gather(*(instance.pool.close(drain=drain) for instance in instances))
         if self._background:
             await asyncio.wait(self._background, timeout=drain)
+
+    def _give_up(self, why: str) -> None:
+        self._log(why)
+        self._sick_since = None
+        self._on_failed("The workers of the primary container kept dying. See the endpoint's log for the reason.")
 
     def _submit(self, request: Request, *, stream: bool) -> tuple[_Instance, Coroutine[Any, Any, Reply]]:
         able = [one for one in self._instances if one.pool.healthy] or self._instances

@@ -65,6 +65,12 @@ class WorkerPool:
     allow_pickle
         Whether the default ``input_fn`` may unpickle objects in ``application/x-npy`` bodies, as the container's
         does.
+
+    Attributes
+    ----------
+    idle_losses
+        Workers that were lost one after the other without having been asked anything. Each is replaced later than the
+        one before.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class WorkerPool:
         self._idle: deque[Worker] = deque()
         self._busy: dict[Worker, tuple[_Job, asyncio.TimerHandle]] = {}
         self._replacing: set[asyncio.Task[None]] = set()
+        self.idle_losses = 0
         self._hopeful = 0  # workers that are being replaced, whose replacement has not failed yet
         self._reason = "The model is not loaded."
         self._quiet = asyncio.Event()
@@ -222,6 +229,7 @@ class WorkerPool:
         return asyncio.get_running_loop().call_later(self._settings.response_timeout, self._late, worker)
 
     def _answered(self, worker: Worker, answer: Answer) -> None:
+        self.idle_losses = 0
         job, timer = self._busy.pop(worker)
         timer.cancel()
         self._next(worker)
@@ -240,6 +248,7 @@ class WorkerPool:
             job.pieces.put(piece)
         else:
             del self._busy[worker]
+            self.idle_losses = 0
             job.pieces.end(head.get("broken"))
             worker.hold(False)
             self._next(worker)
@@ -283,6 +292,7 @@ class WorkerPool:
                 job = None
         else:
             self._idle.remove(worker)
+            self.idle_losses += 1
         self._hopeful += 1
         self._quiet.clear()
         task = asyncio.ensure_future(self._replace(worker, job, why))
@@ -302,6 +312,8 @@ class WorkerPool:
             self._log(why or f"Worker died ({describe_exit(status)}).")
             if job is not None:
                 job.give_up(_died(507 if status in _KILLED and not why else 500))
+            elif self.idle_losses > 1:
+                await asyncio.sleep(min(2.0 ** (self.idle_losses - 2), _LONGEST_PAUSE))
             pause = 1.0
             while True:
                 try:

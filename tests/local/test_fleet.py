@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sm_magics.local.errors import ApiError
-from sm_magics.local.fleet import PATIENCE, Fleet, VersionFailedError
+from sm_magics.local.fleet import MOST_LOSSES, PATIENCE, Fleet, VersionFailedError
 from sm_magics.serving.messages import Answer, Request
 
 REQUEST = Request("POST", "/invocations", (), b"")
@@ -22,6 +22,7 @@ class Pool:
     def __init__(self, number: int) -> None:
         self.number = number
         self.healthy = True
+        self.idle_losses = 0
         self.closed = False
         self.answers: list[asyncio.Future[Answer]] = []
 
@@ -184,8 +185,25 @@ def test_workers_that_keep_dying_fail_the_endpoint_after_a_while_and_only_then()
         made.look(2 * PATIENCE)
         assert not made.failures
         made.look(2 * PATIENCE + 2)
-        assert made.failures == ["The workers of the primary container kept dying and could not be started again."]
+        (failure,) = made.failures
+        assert failure.startswith("The workers of the primary container kept dying.")
         assert "kept dying" in made.lines[-1]
+        await made.fleet.close(drain=1)
+
+    run(scenario)
+
+
+def test_workers_that_die_by_themselves_fail_the_endpoint_when_it_has_been_often_enough():
+    async def scenario() -> None:
+        made = Made(size=2)
+        await made.fleet.start()
+        made.pools[1].idle_losses = MOST_LOSSES - 1
+        made.look(1)
+        assert not made.failures
+        made.pools[1].idle_losses = MOST_LOSSES
+        made.look(2)
+        assert len(made.failures) == 1
+        assert made.lines == ["The workers kept dying: 6 in a row, without having been asked anything."]
         await made.fleet.close(drain=1)
 
     run(scenario)

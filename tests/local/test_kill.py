@@ -10,10 +10,12 @@ import time
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from local_service import Service, wait_until
+from local_service import BUCKET, DOUBLE, Service, variant, wait_until
 
-ROUNDS = 30
-TRIPLE_MODEL = "second"
+ROUNDS = 100
+#: Of so many rounds, one lets the service come up before it goes on: the others kill it while it does.
+PATIENT = 6
+SECOND = "second"
 
 
 @pytest.mark.slow
@@ -21,10 +23,19 @@ TRIPLE_MODEL = "second"
 def test_killed_at_random_moments_it_keeps_what_was_in_service(own_service):
     own_service.start()
     own_service.deploy("first")
-    own_service.create_config(TRIPLE_MODEL)
+    own_service.create_model(SECOND, DOUBLE)
+    own_service.sagemaker.create_endpoint_config(
+        EndpointConfigName=SECOND,
+        ProductionVariants=[variant(SECOND)],
+        DataCaptureConfig={
+            "InitialSamplingPercentage": 100,
+            "DestinationS3Uri": f"s3://{BUCKET}/captured",
+            "CaptureOptions": [{"CaptureMode": "Input"}],
+        },
+    )
     chance = random.Random(20260101)
     for number in range(ROUNDS):
-        worker = threading.Thread(target=_work, args=(own_service.home, f"made-{number}"))
+        worker = threading.Thread(target=_work, args=(own_service.home, f"made-{number}", chance.random()))
         worker.start()
         time.sleep(chance.uniform(0, 0.6))
         own_service.kill()
@@ -33,31 +44,60 @@ def test_killed_at_random_moments_it_keeps_what_was_in_service(own_service):
         with contextlib.closing(sqlite3.connect(own_service.home / "state.sqlite3")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         own_service.start()
-        statuses = {
-            endpoint["EndpointName"]: endpoint["EndpointStatus"]
-            for endpoint in own_service.sagemaker.list_endpoints(MaxResults=100)["Endpoints"]
-        }
-        assert statuses.pop("first") == "InService"
-        assert set(statuses.values()) <= {"InService", "Failed"}
-        assert own_service.invoke("first") == b"[2, 4]"
-        for name, status in statuses.items():
-            if status == "InService":
-                assert own_service.invoke(name) == b"[2, 4]"
-            own_service.sagemaker.delete_endpoint(EndpointName=name)
+        _check(own_service, patient=number % PATIENT == 0)
+    _check(own_service, patient=True)
     wait_until(lambda: len(list((own_service.home / "endpoints").iterdir())) == 1, what="the other versions gone")
 
 
-def _work(home, name: str) -> None:
-    """Create, update and delete, until the service is gone."""
+def _check(service: Service, *, patient: bool) -> None:
+    """Look whether everything is whole; with patience, ask all that is in service and delete it."""
+    pages = service.sagemaker.get_paginator("list_endpoints").paginate()
+    statuses = {one["EndpointName"]: one["EndpointStatus"] for page in pages for one in page["Endpoints"]}
+    assert statuses.pop("first") == "InService"
+    assert set(statuses.values()) <= {"InService", "Failed"}
+    count = service.sagemaker.describe_endpoint(EndpointName="first")["ProductionVariants"][0]["CurrentInstanceCount"]
+    assert count in {1, 2}
+    if not patient:
+        return
+    assert service.invoke("first") == b"[2, 4]"
+    for name, status in statuses.items():
+        if status == "InService":
+            assert service.invoke(name) == b"[2, 4]"
+        service.sagemaker.delete_endpoint(EndpointName=name)
+
+
+def _work(home, name: str, where: float) -> None:
+    """Create, update, scale and delete, beginning anywhere in between, until the service is gone."""
     client = Service(home)
-    with contextlib.suppress(ClientError, BotoCoreError, OSError, ValueError):
+    sagemaker = client.sagemaker
+
+    def create() -> None:
         client.upload(f"{name}.bin", name.encode() * 100_000)
-        client.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="first")
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="first")
         client.settled(name)
-        client.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=TRIPLE_MODEL)
-        client.settled(name)
-        client.sagemaker.update_endpoint(EndpointName="first", EndpointConfigName=TRIPLE_MODEL)
+
+    def update() -> None:
+        sagemaker.update_endpoint(EndpointName="first", EndpointConfigName=SECOND)
         client.settled("first")
-        client.sagemaker.delete_endpoint(EndpointName=name)
+        client.invoke("first")
+
+    def scale() -> None:
+        for count in (2, 1):
+            sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName="first",
+                DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": count}],
+            )
+            client.settled("first")
+
+    def delete() -> None:
+        sagemaker.delete_endpoint(EndpointName=name)
         client.upload(f"{name}.bin", b"another")
+
+    steps = [create, update, scale, delete]
+    begin = int(where * len(steps))
+    with contextlib.suppress(BotoCoreError, OSError, ValueError):
+        for step in steps[begin:] + steps[:begin]:
+            # What cannot be done just now, to an endpoint that is not there for example, is passed over.
+            with contextlib.suppress(ClientError):
+                step()
     client.close_clients()

@@ -256,6 +256,33 @@ def test_worker_that_dies_idle_is_replaced(loop, make_pool, lives):
     loop.run_until_complete(scenario())
 
 
+def test_workers_that_die_by_themselves_are_counted_until_one_answers(loop, make_pool, log):
+    short_lived = OBEDIENT.replace(
+        "def input_fn",
+        '    if os.path.exists(os.path.join(model_dir, "dying")):\n'
+        "        import threading\n"
+        "        threading.Timer(0.01, os._exit, [9]).start()\n"
+        "def input_fn",
+    )
+
+    async def scenario():
+        pool = make_pool(short_lived)
+        await pool.start()
+        answer = await pool.invoke(order(eval="os.path.dirname(os.path.dirname(os.path.abspath(__file__)))"))
+        dying = Path(json.loads(answer.body)) / "dying"
+        dying.touch()
+        pid = int((await pool.invoke(order(eval="os.getpid()"))).body)
+        os.kill(pid, 9)
+        await until(lambda: pool.idle_losses >= 3)
+        assert log.count("Worker died (exit status 9).") >= 1
+        dying.unlink()
+        while json.loads((await pool.invoke(order(eval="1"))).body) != 1:
+            pass  # asked of the last one that was going to die
+        assert pool.idle_losses <= 1, "one more at most: the one that answered may have been going to die"
+
+    loop.run_until_complete(scenario())
+
+
 def test_processes_that_handlers_started_go_with_the_worker(loop, make_pool, lives):
     async def scenario():
         pool = make_pool()
