@@ -6,7 +6,8 @@ from .findings import Finding
 from .folder import Author, CodeFolder, Written
 from .live import own_file
 from .loading import LoadedBy, code_expectations
-from .notebook_source import Slice, slice_of
+from .notebook_names import NotebookNames, notebook_names, write_notebook_names
+from .notebook_source import Slice, slice_of, slice_of_names
 from .requirements import ensure_requirements
 from .script import Script, Section
 
@@ -15,12 +16,16 @@ __all__ = [
     "CodeFolder",
     "Finding",
     "LoadedBy",
+    "NotebookNames",
     "Script",
     "Section",
     "Slice",
     "Written",
     "code_expectations",
     "ensure_requirements",
+    "notebook_names",
     "own_file",
     "slice_of",
+    "slice_of_names",
+    "write_notebook_names",
 ]

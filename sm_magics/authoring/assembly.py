@@ -14,7 +14,7 @@ from .values import OBJECTS
 
 
 def assembled(
-    taken: Mapping[str, Statement], *, features: Collection[str], objects: Collection[str]
+    taken: Mapping[str, Statement], *, wanted: Collection[str], features: Collection[str], objects: Collection[str]
 ) -> tuple[str, tuple[str, ...]]:
     """Return source that runs, and the names that it defines in its order.
 
@@ -22,13 +22,15 @@ def assembled(
     ----------
     taken
         The statements, by what they were taken for; one may be there several times.
+    wanted
+        Names that are to be there although no statement reads them.
     features
         ``from __future__`` features.
     objects
         Names that are imported from `OBJECTS`.
     """
     by_text = {statement.text: statement for statement in taken.values()}
-    used = {read for statement in taken.values() for read in statement.reads.now | statement.reads.later}
+    used = {*wanted} | {read for statement in taken.values() for read in statement.reads.now | statement.reads.later}
     tops: dict[str, tuple[int, int]] = {}
     pieces: list[Piece] = []
     texts: list[str] = []

@@ -117,7 +117,7 @@ def pinned(distribution: Distribution) -> str:
     return f"{name}=={distribution.version.partition('+')[0]}"
 
 
-_OURS = {"inference", "sm_model"}
+_OURS = {"inference", "sm_model", "sm_objects"}
 
 
 class _Work:

@@ -114,7 +114,7 @@ class Slicer:
             self._missing.setdefault(key)
         used = {*roots} | {read for taken in self._taken.values() for read in taken.reads.now | taken.reads.later}
         objects = {name: value for name, value in self._objects.items() if name in used}
-        source, names = assembled(self._taken, features=self._features, objects=objects)
+        source, names = assembled(self._taken, wanted=roots, features=self._features, objects=objects)
         modules = dict(own_modules(self._taken.values()))
         return Slice(source, names, tuple(self._missing), modules, objects)
 

@@ -33,6 +33,14 @@ def package_options(function: parsing.Magic) -> parsing.Magic:
         argument(
             "--include", metavar="PATH", action="append", default=[], help="a further file or pattern; repeatable"
         ),
+        argument(
+            "--with",
+            dest="objects",
+            metavar="NAMES",
+            action="append",
+            default=[],
+            help="variables that the handlers use: --with scaler,tokenizer; repeatable",
+        ),
         argument("--sample", metavar="EXPR", help="an input that the model takes: a variable or a quoted expression"),
         argument("--force", action="store_true", help="replace files that sm_magics did not write; copies are kept"),
     ]
@@ -54,6 +62,7 @@ def build(
         archive=Path(options.archive).expanduser() if options.archive else None,
         save_as=options.save_as,
         include=options.include,
+        objects=[name.strip() for names in options.objects for name in names.split(",") if name.strip()],
         sample=session.evaluate(options.sample) if options.sample else None,
         cells=session.cells(),
         namespace=session.shell.user_ns,

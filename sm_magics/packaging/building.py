@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements
+from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements, notebook_names
 from sm_magics.authoring.reach import reached
 from sm_magics.errors import InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
@@ -117,7 +117,7 @@ def package(
     _write_code(folder, fitting, author, force=force)
     remove_spent_objects(folder, written=fitting.files)
     removed = remove_spent(folder, written=fitting.files, author=author)
-    notes = [*fitting.notes, *removed, *_check_code(folder, fitting)]
+    notes = [*fitting.notes, *removed, *_check_code(folder, fitting, notebook)]
     with ExitStack() as stack:
         unfinished = weights
         if fitting.save:
@@ -221,7 +221,7 @@ def _write_code(folder: CodeFolder, fitting: Fit, author: Author, *, force: bool
     ensure_requirements(folder, author=author, files=_unpickled(fitting), force=force)
 
 
-def _check_code(folder: CodeFolder, fitting: Fit) -> list[str]:
+def _check_code(folder: CodeFolder, fitting: Fit, notebook: Notebook) -> list[str]:
     """Refuse code that would fail in the container; return what only may as notes.
 
     Methods of the model that the endpoint does not call, such as one that trains, may use names that stayed behind,
@@ -238,8 +238,24 @@ def _check_code(folder: CodeFolder, fitting: Fit) -> list[str]:
     ]
     if errors:
         lines = "\n".join(f"  {item.path}:{item.line}: {item.code} {item.message}" for item in errors)
-        raise InferenceScriptError(f"The container would refuse what is in code/:\n{lines}", hint=errors[0].fix)
+        raise InferenceScriptError(
+            f"The container would refuse what is in code/:\n{lines}", hint=_fix(errors[0], folder, notebook)
+        )
     return [f"{finding.path}:{finding.line}: {finding.message}" for finding in found]
+
+
+def _fix(finding: Finding, folder: CodeFolder, notebook: Notebook) -> str:
+    """Return what to do about a finding: for a name that the notebook has, what takes it along."""
+    script = folder.read_script()
+    name = finding.message.partition(" ")[0]
+    if finding.code != "SM111" or finding.path != SCRIPT or script is None or name not in notebook.namespace:
+        return finding.fix
+    values = None
+    if "torch" in sys.modules:
+        from .objects import NotebookValues
+
+        values = NotebookValues(notebook.namespace)
+    return notebook_names(script, cells=notebook.cells, namespace=notebook.namespace, values=values).fix(name)
 
 
 def _unpickled(fitting: Fit) -> Sequence[str]:

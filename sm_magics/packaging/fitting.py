@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any, TypeAlias
 
 from sm_magics.authoring import CodeFolder, LoadedBy, Script, code_expectations
+from sm_magics.authoring.notebook_names import OBJECTS_SECTION, unknown
+from sm_magics.authoring.source import parse
 from sm_magics.authoring.values import OBJECTS
 from sm_magics.errors import InferenceScriptError, PackagingError, UnsupportedModelError
 
@@ -20,7 +23,6 @@ FORMATS = ("state_dict", "torchscript", "module")
 _POSSIBLE = {"module": FORMATS, "torchscript": ("torchscript", "state_dict"), "state_dict": ("state_dict",)}
 _USUAL = {"module": "state_dict", "torchscript": "torchscript", "state_dict": "state_dict"}
 _WORDS = {"module": "a pickled module", "torchscript": "TorchScript", "state_dict": "a state_dict"}
-_OBJECTS_SECTION = "objects"
 _OBJECTS_MARK = "# Written by %sm_package: objects of the notebook that the handlers use."
 _NO_OBJECTS = "# nothing any more\n"
 _NO_HANDLERS = '"""Handlers that are not defined here are the container\'s own."""\n'
@@ -113,9 +115,9 @@ def fit(
     UnsupportedModelError
         If the model cannot be saved in that way.
     """
-    wanted = chosen(objects, notebook.namespace)
-    fitting = _fitted(subject, folder, notebook=notebook, save_as=save_as, sample=sample, objects=objects)
-    return with_objects(fitting, wanted, folder)
+    named = chosen([*objects, *imported_objects(folder.read_script())], notebook.namespace)
+    fitting = _fitted(subject, folder, notebook=notebook, save_as=save_as, sample=sample, objects=[*named])
+    return with_objects(fitting, named, folder)
 
 
 def _fitted(
@@ -178,15 +180,35 @@ def chosen(names: Sequence[str], namespace: Mapping[str, Any]) -> dict[str, Any]
     return {name: namespace[name] for name in names}
 
 
+def imported_objects(script: Script | None) -> list[str]:
+    """Return the names that the script imports from ``sm_objects``, or did when it was packaged last and still uses."""
+    found: list[str] = []
+    if script is None:
+        return found
+    used = unknown(script, but=OBJECTS_SECTION)
+    for section in script.sections:
+        names = _imported_from_objects(section.source)
+        found += [name for name in names if section.name != OBJECTS_SECTION or name in used]
+    return found
+
+
+def _imported_from_objects(source: str) -> list[str]:
+    tree = parse(source)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)] if tree else []
+    return [alias.name for node in nodes if node.module == OBJECTS for alias in node.names if alias.name != "*"]
+
+
 def with_objects(fitting: Fit, wanted: Mapping[str, Any], folder: CodeFolder) -> Fit:
     """Add the files of the objects, and what makes them known to the handlers."""
     script = folder.read_script()
+    others = [section for section in script.sections if section.name != OBJECTS_SECTION] if script else []
+    known = {name for section in others for name in [*section.defined, *_imported_from_objects(section.source)]}
     section = ""
-    if missing := sorted(set(wanted) - (set(script.defined()) if script else set())):
+    if missing := sorted(set(wanted) - known):
         section = f"{_OBJECTS_MARK}\nfrom {OBJECTS} import {', '.join(missing)}\n"
-    elif folder.is_generated(_OBJECTS_SECTION):
+    elif folder.is_generated(OBJECTS_SECTION):
         section = _NO_OBJECTS
-    sections = {_OBJECTS_SECTION: section, **fitting.sections} if section else fitting.sections
+    sections = {OBJECTS_SECTION: section, **fitting.sections} if section else fitting.sections
     if not {**fitting.objects, **wanted}:
         return replace(fitting, sections=sections)
     from .objects import store

@@ -271,7 +271,8 @@ def _holds_arrays(value: Any) -> bool:
 
 
 def _is_pretrained(value: Any) -> bool:
-    return is_estimator(value) and hasattr(type(value), "save_pretrained")
+    own = [callable(getattr(type(value), name, None)) for name in ("save_pretrained", "from_pretrained")]
+    return all(own) and not isinstance(value, type | torch.nn.Module)
 
 
 def _is_picklable_kind(value: Any) -> bool:
