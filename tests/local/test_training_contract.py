@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sm_magics.local.training import metrics
@@ -55,6 +55,7 @@ def test_values_are_what_their_json_says_and_else_themselves():
     assert Program.of({}, {"SAGEMAKER_PROGRAM": "a.py", "SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/c"}).source == "s3://b/c"
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(min_size=1), st.text()))
 def test_any_hyperparameters_become_arguments_and_variables(tmp_path_factory, hyperparameters):
     layout = Layout(tmp_path_factory.mktemp("job") / "own")
@@ -146,6 +147,7 @@ def test_an_error_message_begins_where_the_first_error_is_named():
     )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=3000), st.integers(-64, 255))
 def test_a_reason_fits_its_member(tmp_path_factory, text, status):
     failure = tmp_path_factory.mktemp("output") / "failure"

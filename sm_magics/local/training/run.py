@@ -299,7 +299,11 @@ class TrainingRun:
 
     def _write_commands(self, python: str) -> None:
         """Make ``python`` and ``pip`` those of the job's own layer: what a script installs is gone with the job."""
-        for names, arguments in ((("python", "python3"), ""), (("pip", "pip3"), " -m pip")):
+        for names, arguments in (
+            (("python", "python3"), ""),
+            (("pip", "pip3"), " -m pip"),
+            (("torchrun",), " -m torch.distributed.run"),
+        ):
             for name in names:
                 path = self._layout.bin / name
                 path.write_text(f'#!/bin/sh\nexec {shlex.quote(python)}{arguments} "$@"\n', encoding="utf-8")
