@@ -114,7 +114,7 @@ def test_loading_that_takes_too_long_is_ended(address, log, write_model, tmp_pat
     with ParentClient(address, timeout=1) as client:
         with pytest.raises(TimeoutError):
             client.fork(to(write_model(code)), log=log.fileno())
-        until(lambda: not pid.exists() or not lives(int(pid.read_text())))
+        until(lambda: not pid.exists() or not pid.read_text() or not lives(int(pid.read_text())))
 
 
 def test_death_over_a_request_is_an_error_of_the_connection(address, log, write_model):
