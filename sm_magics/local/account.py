@@ -10,6 +10,13 @@ from .store import Store
 
 REGION = "us-west-2"
 ROLE = "sm-magics"
+#: Who may assume the role.
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
 
 
 @dataclass(frozen=True)

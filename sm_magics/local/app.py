@@ -12,26 +12,29 @@ import hashlib
 import logging
 import re
 import uuid
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-from . import codec, runtime
+from . import codec, elsewhere, query, runtime
 from .account import Account
-from .errors import ApiError, unknown_operation
+from .elsewhere import Elsewhere
+from .errors import ApiError, NotHereError, no_such_action, not_serializable, too_large, unknown_operation
 from .identity import Identity
-from .protocols import PROTOCOLS, Protocol, error_answer, json_answer
+from .protocols import PROTOCOLS, Protocol, error_answer, json_answer, xml_answer
 from .refusals import refused
 from .runtime import Runtime
 from .s3 import S3
 from .sigv4 import UNSIGNED, Claim, Reason, RefusedError, claim_of, signing_key, verify
 from .wire import IS_WAITER, MAY_HOLD, ClientGoneError, Receive, Request, Response, Scope, Send
 
-#: Bytes of a request of the JSON and query protocols.
-_LARGEST = 1 << 20
+#: Bytes of a request to the services that are answered here.
+_LARGEST = {"sagemaker": 1 << 20, "logs": 2 << 20, "monitoring": 2 << 20, "sts": 1 << 20, "iam": 1 << 20}
 _SHA256 = re.compile(r"[0-9a-f]{64}|UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]+")
+_LARGEST_UNPACKED = 16 << 20
 #: Above this, hashing the body goes into a thread.
 _HASH_IN_THREAD = 256 * 1024
 
@@ -43,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JsonService:
-    """A service of the JSON 1.1 protocol.
+    """A service of the JSON protocol, some of whose clients speak the query protocol.
 
     Attributes
     ----------
@@ -79,12 +82,14 @@ class App:
         runtime: Callable[[], Runtime],
         s3: S3,
         identity: Identity,
+        rest: Elsewhere,
     ) -> None:
         self._account = account
         self._json_services = json_services
         self._runtime = runtime
         self._s3 = s3
         self._identity = identity
+        self._elsewhere = rest
         self.active = 0
         self.last_request = asyncio.get_running_loop().time()
 
@@ -135,7 +140,7 @@ class App:
             return error_answer(failure, protocol, request_id)
 
     async def _answer(self, request: Request, claim: Claim, protocol: Protocol, request_id: str) -> Response:
-        if protocol is Protocol.S3:
+        if claim.service == "s3":
             if not _SHA256.fullmatch(claim.payload):
                 raise ApiError(
                     "InvalidArgument",
@@ -146,28 +151,52 @@ class App:
             return await self._s3.answer(request, claim, key)
         if claim.payload == UNSIGNED:
             raise RefusedError(Reason.MISMATCH, "The request's body must be signed.")
-        limit = runtime.LARGEST if protocol is Protocol.REST_JSON else _LARGEST
-        body = await request.body(limit)
+        limit = _LARGEST.get(claim.service, elsewhere.LARGEST)
+        body = await request.body(runtime.LARGEST if protocol is Protocol.REST_JSON else limit)
         digest = hashlib.sha256(body) if len(body) < _HASH_IN_THREAD else await asyncio.to_thread(hashlib.sha256, body)
         self._verify(request, claim, digest.hexdigest())
         if protocol is Protocol.REST_JSON and claim.service == "sagemaker":
             return await self._runtime().answer(request, body, request_id)
-        if claim.service in self._json_services:
-            return await self._json_answer(request, self._json_services[claim.service], body)
+        try:
+            return await self._own_answer(request, claim.service, protocol, body, request_id)
+        except NotHereError as missing:
+            return await self._elsewhere.answer(request, claim, body, otherwise=missing)
+
+    async def _own_answer(
+        self, request: Request, service: str, protocol: Protocol, body: bytes, request_id: str
+    ) -> Response:
+        if service in self._json_services:
+            if protocol is Protocol.QUERY:
+                return await self._query_answer(request, self._json_services[service], body, request_id)
+            return await self._json_answer(request, self._json_services[service], body)
         if protocol is Protocol.QUERY:
-            return self._identity.answer(claim.service, request.query, body, request_id)
-        raise unknown_operation(claim.service, request.header("x-amz-target") or f"{request.method} {request.raw_path}")
+            return self._identity.answer(service, query.form_of(request.query, body), request_id)
+        raise unknown_operation(service, request.header("x-amz-target") or f"{request.method} {request.raw_path}")
 
     async def _json_answer(self, request: Request, service: JsonService, body: bytes) -> Response:
         prefix, _, name = request.header("x-amz-target").partition(".")
-        operation = service.operations.get(name) if prefix == service.prefix else None
-        if operation is None:
+        if prefix != service.prefix or name not in service.operations:
             raise unknown_operation(prefix or "A request without X-Amz-Target", name)
         model = service.model().operation_model(name)
-        answer = operation(codec.request(model.input_shape, codec.loads(body)))
-        if asyncio.iscoroutine(answer):
-            answer = await answer
+        if request.header("content-encoding") == "gzip":
+            body = _unpacked(body)
+        answer = await _answered(service.operations[name], codec.request(model.input_shape, codec.loads(body)))
         return json_answer(codec.dump(model.output_shape, answer) if model.output_shape else {})
+
+    async def _query_answer(self, request: Request, service: JsonService, body: bytes, request_id: str) -> Response:
+        if request.header("content-encoding") == "gzip":
+            body = _unpacked(body)
+        form = query.form_of(request.query, body)
+        name = form.get("Action", "")
+        if name not in service.operations:
+            raise no_such_action(service.prefix, name)
+        model = service.model().operation_model(name)
+        asked = codec.request(model.input_shape, query.document(model.input_shape, form))
+        answer = await _answered(service.operations[name], asked)
+        content: dict[str, Any] = {"ResponseMetadata": {"RequestId": request_id}}
+        if model.output_shape:
+            content = {f"{name}Result": query.content(model.output_shape, answer), **content}
+        return xml_answer(f"{name}Response", content, namespace=model.service_model.metadata["xmlNamespace"])
 
     def _verify(self, request: Request, claim: Claim, payload_hash: str) -> None:
         verify(
@@ -181,10 +210,30 @@ class App:
         self.last_request = asyncio.get_running_loop().time()
 
 
+async def _answered(operation: Callable[[dict[str, Any]], Any], asked: dict[str, Any]) -> Any:
+    answer = operation(asked)
+    return await answer if asyncio.iscoroutine(answer) else answer
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Return a compressed body, which botocore sends of what is large (``requestcompression``)."""
+    unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        unpacked = unpacking.decompress(body, _LARGEST_UNPACKED)
+    except zlib.error:
+        raise not_serializable("The request body is not compressed as it says.") from None
+    if unpacking.unconsumed_tail:
+        raise too_large(_LARGEST_UNPACKED)
+    return unpacked
+
+
 def _protocol(claim: Claim, request: Request) -> Protocol:
     if claim.service == "sagemaker" and not request.header("x-amz-target"):
         return Protocol.REST_JSON
-    return PROTOCOLS.get(claim.service) or _apparent_protocol(request)
+    if claim.service in PROTOCOLS:
+        return PROTOCOLS[claim.service]
+    apparent = _apparent_protocol(request)
+    return Protocol.REST_JSON if apparent is Protocol.S3 else apparent
 
 
 def _apparent_protocol(request: Request) -> Protocol:

@@ -117,9 +117,18 @@ def serverless_excludes(what: str) -> ApiError:
     return invalid(f"{what} is not supported for serverless endpoints.")
 
 
-def unknown_operation(service: str, operation: str) -> ApiError:
+class NotHereError(ApiError):
+    """What was asked for is not this service's. Somebody else may have it."""
+
+
+def unknown_operation(service: str, operation: str) -> NotHereError:
     """Return the error for what AWS has and this machine has not; a 4xx, since a 5xx would be retried."""
-    return ApiError("UnknownOperationException", f"{service} {operation} is not available on this machine.")
+    return NotHereError("UnknownOperationException", f"{service} {operation} is not available on this machine.")
+
+
+def no_such_action(service: str, action: str) -> NotHereError:
+    """Return the same error as services of the query protocol have it."""
+    return NotHereError("InvalidAction", f"{service} {action} is not available on this machine.")
 
 
 def unsupported(what: str) -> ApiError:

@@ -8,21 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
-from .account import ROLE, Account
-from .errors import ApiError
+from .account import ROLE, TRUST, Account
+from .errors import NotHereError, no_such_action
 from .protocols import xml_answer
 from .wire import Response
 
 _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 _IAM = "https://iam.amazonaws.com/doc/2010-05-08/"
-_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"},
-    ],
-}
 
 
 class Identity:
@@ -36,21 +30,18 @@ class Identity:
             ("iam", "SimulatePrincipalPolicy"): self._simulate_principal_policy,
         }
 
-    def answer(self, service: str, query: str, body: bytes, request_id: str) -> Response:
-        """Answer a request of the query protocol, from its query string or form body.
+    def answer(self, service: str, form: dict[str, str], request_id: str) -> Response:
+        """Answer a request of the query protocol, given its form.
 
         Raises
         ------
         ApiError
             If there is no such action here, or the role is not there.
         """
-        form = dict(parse_qsl(query, keep_blank_values=True)) | dict(
-            parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-        )
         action = form.get("Action", "")
         operation = self._actions.get((service, action))
         if operation is None:
-            raise ApiError("InvalidAction", f"{service} {action} is not available on this machine.")
+            raise no_such_action(service, action)
         content = {f"{action}Result": operation(form), "ResponseMetadata": {"RequestId": request_id}}
         return xml_answer(f"{action}Response", content, namespace=_STS if service == "sts" else _IAM)
 
@@ -64,7 +55,7 @@ class Identity:
     def _get_role(self, form: dict[str, str]) -> dict[str, Any]:
         name = form.get("RoleName", "")
         if name != ROLE:
-            raise ApiError("NoSuchEntity", f"The role with name {name} cannot be found.", 404)
+            raise NotHereError("NoSuchEntity", f"The role with name {name} cannot be found.", 404)
         return {
             "Role": {
                 "Path": "/",
@@ -72,7 +63,7 @@ class Identity:
                 "RoleId": f"AROA{self._account.access_key[4:]}",
                 "Arn": self._account.role_arn,
                 "CreateDate": "2024-01-01T00:00:00Z",
-                "AssumeRolePolicyDocument": quote(json.dumps(_TRUST)),
+                "AssumeRolePolicyDocument": quote(json.dumps(TRUST)),
                 "MaxSessionDuration": 3600,
             }
         }

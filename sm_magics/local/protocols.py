@@ -32,11 +32,11 @@ class Protocol(Enum):
     S3 = "rest-xml"
 
 
-#: By the service name in the signed scope. What is signed for `sagemaker` without a target is the runtime (rest-json).
+#: By the service name in the signed scope. What is signed for `sagemaker` without a target is the runtime (rest-json);
+#: CloudWatch is spoken to in more than one.
 PROTOCOLS = {
     "sagemaker": Protocol.JSON,
     "logs": Protocol.JSON,
-    "monitoring": Protocol.JSON,
     "s3": Protocol.S3,
     "sts": Protocol.QUERY,
     "iam": Protocol.QUERY,

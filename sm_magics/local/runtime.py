@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from sm_magics.serving.stream import Stream, StreamBroken
 from . import event_stream
 from .account import Account
 from .capture import Capture, Captured
+from .endpoint_metrics import EndpointMetrics
 from .endpoints import Endpoints
 from .errors import (
     STREAM_TIMED_OUT,
@@ -78,6 +80,7 @@ class _Call:
     version: Version
     variant: Variant
     captured: bool
+    received: float
 
 
 class Runtime:
@@ -89,8 +92,11 @@ class Runtime:
         botocore's model of ``sagemaker-runtime``.
     """
 
-    def __init__(self, model: Any, endpoints: Endpoints, account: Account, capture: Capture) -> None:
+    def __init__(
+        self, model: Any, endpoints: Endpoints, account: Account, capture: Capture, metrics: EndpointMetrics
+    ) -> None:
         self._endpoints = endpoints
+        self._metrics = metrics
         self._account = account
         self._capture = capture
         self._operations = [
@@ -107,6 +113,7 @@ class Runtime:
         ApiError
             The runtime's own errors, ``ModelError`` above all.
         """
+        received = time.perf_counter()
         match, operation = self._route(request)
         if operation.name not in {"InvokeEndpoint", "InvokeEndpointWithResponseStream"}:
             raise unknown_operation("sagemaker-runtime", operation.name)
@@ -115,7 +122,7 @@ class Runtime:
         # The body was measured while it was read: the model's maximum is an older one.
         if broken := list(failures(shape, {**parameters, shape.serialization["payload"]: b""})):
             raise ApiError("ValidationError", failed_constraints(broken).message)
-        call = await self._call(parameters, body, request_id)
+        call = await self._call(parameters, body, request_id, received)
         if operation.name == "InvokeEndpoint":
             return await self._invoke(call)
         return await self._invoke_with_response_stream(call)
@@ -127,7 +134,7 @@ class Runtime:
                 return match, operation
         raise unknown_operation("sagemaker", f"{request.method} {request.raw_path}")
 
-    async def _call(self, parameters: dict[str, Any], body: bytes, request_id: str) -> _Call:
+    async def _call(self, parameters: dict[str, Any], body: bytes, request_id: str, received: float) -> _Call:
         for member, kind in _UNSUPPORTED.items():
             if member in parameters:
                 raise runtime_invalid(f"{member} is for {kind} endpoints, which this machine does not have.")
@@ -146,7 +153,7 @@ class Runtime:
         if "SessionId" in parameters and variant.instances * variant.workers > 1:
             raise runtime_invalid(f"SessionId needs a variant of one worker here; {variant.name} has more.")
         captured = self._capture.wanted(version.snapshot["config"].get("DataCaptureConfig"))
-        return _Call(request_id, name, parameters, body, version, variant, captured)
+        return _Call(request_id, name, parameters, body, version, variant, captured, received)
 
     async def _invoke(self, call: _Call) -> Response:
         answer = await self._asked(call, stream=False, seconds=TIME_LIMIT)
@@ -173,8 +180,11 @@ class Runtime:
             (header, call.parameters[name]) for name, header in _PASSED_ON.items() if name in call.parameters
         )
         request = ContainerRequest("POST", "/invocations", headers, call.body)
+        slept = call.version.is_asleep(call.variant)
+        asked_at = time.perf_counter()
         asked = asyncio.create_task(call.version.ask(call.variant, request, stream=stream))
         await asyncio.wait({asked}, timeout=seconds)
+        self._measure(call, asked, asked_at, slept=slept)
         if not asked.done():
             # As in the container, one who stops waiting does not stop the work.
             self._abandoned.add(asked)
@@ -189,6 +199,19 @@ class Runtime:
             return answer
         body = b"".join([piece async for piece in answer]) if isinstance(answer, Stream) else answer.body
         raise self._model_error(call, answer.status, body)
+
+    def _measure(self, call: _Call, asked: asyncio.Task[Reply], asked_at: float, *, slept: bool) -> None:
+        known = asked.done() and asked.exception() is None
+        set_up = call.version.set_up(call.variant) if slept and known else 0.0
+        self._metrics.invoked(
+            call.endpoint,
+            call.variant.name,
+            status=asked.result().status if known else 0,
+            model=time.perf_counter() - asked_at - set_up,
+            overhead=asked_at - call.received,
+        )
+        if set_up and call.variant.serverless:
+            self._metrics.set_up(call.endpoint, call.variant.name, set_up)
 
     def _let_go(self, task: asyncio.Task[Reply]) -> None:
         self._abandoned.discard(task)

@@ -31,12 +31,16 @@ from .account import Account
 from .app import App, JsonService
 from .blobs import Blobs
 from .capture import Capture
+from .cloudwatch import CloudWatch
 from .cloudwatch_logs import CloudWatchLogs
+from .elsewhere import Elsewhere
+from .endpoint_metrics import EndpointMetrics
 from .endpoints import IDLE_AFTER, Endpoints
 from .hosting import Hosting
 from .identity import Identity
 from .interpreters import Interpreters
 from .logs import Logs
+from .metrics import Metrics
 from .objects import Objects
 from .paging import Pages
 from .resources import Resources
@@ -50,6 +54,8 @@ from .training.operations import TrainingOperations
 IDLE_STOP = 600.0
 #: Seconds that lines of a log wait to be written together.
 _LOG_DELAY = 0.05
+#: Seconds that what was measured waits to be written together.
+_METRICS_DELAY = 5.0
 #: Seconds that requests have to be answered when the service ends.
 _GRACE = 10
 #: Seconds in which the lock becomes free if nobody has it but those who look.
@@ -131,7 +137,12 @@ class Service:
         training = TrainingOperations(self.training, resources, objects, account)
         hosting = Hosting(resources, self.endpoints, objects)
         logs = CloudWatchLogs(self._logs, account, pages)
-        runtime = cache(lambda: Runtime(service_model("sagemaker-runtime"), self.endpoints, account, self._capture))
+        self._metrics = Metrics(self._store, self._flush_metrics_later)
+        measured = EndpointMetrics(self._metrics)
+        self._elsewhere = Elsewhere(directory / "run", account)
+        runtime = cache(
+            lambda: Runtime(service_model("sagemaker-runtime"), self.endpoints, account, self._capture, measured)
+        )
         self.app = App(
             account=account,
             json_services={
@@ -141,10 +152,16 @@ class Service:
                     {**hosting.operations, **training.operations},
                 ),
                 "logs": JsonService("Logs_20140328", lambda: service_model("logs"), logs.operations),
+                "monitoring": JsonService(
+                    "GraniteServiceVersion20100801",
+                    lambda: service_model("cloudwatch"),
+                    CloudWatch(self._metrics, pages).operations,
+                ),
             },
             runtime=runtime,
             s3=S3(objects, account),
             identity=Identity(account),
+            rest=self._elsewhere,
         )
 
     def listen(self, port: int | None) -> socket.socket:
@@ -172,7 +189,8 @@ class Service:
     def is_idle(self, seconds: float) -> bool:
         """Return whether nothing runs here and nobody has asked for anything that long."""
         quiet = asyncio.get_running_loop().time() - self.app.last_request
-        return quiet >= seconds and not self.app.active and self.endpoints.are_idle() and self.training.are_idle()
+        used = self.app.active or self._elsewhere.is_in_use()
+        return quiet >= seconds and not used and self.endpoints.are_idle() and self.training.are_idle()
 
     async def close(self) -> None:
         """End all workers and write what is left to write."""
@@ -180,8 +198,13 @@ class Service:
         await self.endpoints.close()
         await self.interpreters.close()
         await self._capture.close()
+        await self._elsewhere.close()
         self._logs.flush()
+        self._metrics.flush()
         self._store.close()
+
+    def _flush_metrics_later(self) -> None:
+        asyncio.get_running_loop().call_later(_METRICS_DELAY, self._metrics.flush)
 
     def _flush_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -134,11 +134,25 @@ def test_it_ends_when_nothing_runs_on_it(own_service):
 
 
 def test_it_does_not_end_while_an_endpoint_is_in_service(own_service):
-    own_service.environ["SM_MAGICS_IDLE_STOP"] = "0.5"
+    own_service.environ["SM_MAGICS_IDLE_STOP"] = "2"
     own_service.start()
-    own_service.deploy("stays")
+    deployed = threading.Event()
+    # However long a client takes to be made, somebody asks for something meanwhile.
+    sts = own_service.client("sts")
+
+    def ask():
+        while not deployed.wait(0.2):
+            sts.get_caller_identity()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        own_service.deploy("stays")
+    finally:
+        deployed.set()
+        asking.join()
     with pytest.raises(subprocess.TimeoutExpired):
-        own_service.process.wait(2)
+        own_service.process.wait(3)
     own_service.sagemaker.delete_endpoint(EndpointName="stays")
     assert own_service.process.wait(60) == 0
 
