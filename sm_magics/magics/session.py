@@ -79,7 +79,15 @@ class SmMagics(Configurable):
         kernel = getattr(self.shell, "kernel", None)
         parent: Mapping[str, Any] = kernel.get_parent() if kernel is not None else {}
         cell_id = parent.get("metadata", {}).get("cellId", "") if parent else ""
-        return Author(self.notebook_path, self.id, self.shell.execution_count, cell_id)
+        return Author(self.notebook_path, self.id, self._running(), cell_id)
+
+    def _running(self) -> int:
+        """Return the number of the running cell.
+
+        The shell's own count is the next one's while a cell runs since IPython 9.18, and was the running one's before.
+        """
+        history = getattr(self.shell, "history_manager", None)
+        return len(history.input_hist_parsed) - 1 if history is not None else self.shell.execution_count
 
     @property
     def is_watched(self) -> bool:
