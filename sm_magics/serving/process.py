@@ -81,12 +81,12 @@ class WarmProcess:
             If it cannot be started, or cannot import what it needs.
         """
         path = _socket_path(directory)
-        path.with_name("python").write_text(python)  # for `client.find_parent`
         environment = {**inherited(os.environ), **_ONE_THREAD, **environ}
         control, theirs = socket.socketpair()  # its standard input: what start-up files print is no message then
         control.setblocking(False)
         arguments = (python, "-m", "sm_magics.serving.forkserver", str(path), str(os.getpid()))
         try:
+            path.with_name("python").write_text(python)  # for `client.find_parent`
             process = await asyncio.create_subprocess_exec(
                 *arguments,
                 stdin=theirs.fileno(),
