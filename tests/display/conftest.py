@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
 
 VOID = {"br", "img", "hr"}
-OURS = {"style", "div", "p", "span", "b", "code", "pre", "table", "tr", "td", "th"}
+OURS = {"style", "div", "p", "span", "b", "a", "code", "pre", "table", "tr", "td", "th"}
 
 
 class Page(HTMLParser):
@@ -24,6 +25,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         for name, value in attrs:
+            if (tag, name) == ("a", "href"):  # to a cell of the notebook, nowhere else
+                assert re.fullmatch(r"[\w%.~-]+\.ipynb#cell-id=[\w%.~/-]+", value, re.ASCII), value
+                continue
             assert name in {"class", "style"}, f"{tag} has {name}"
             if name == "class":
                 self.classes.update(value.split())

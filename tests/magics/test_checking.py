@@ -51,9 +51,11 @@ def checking(notebook, short_home, monkeypatch):
     return notebook
 
 
-def fails(checking) -> None:
-    """Make the next package one whose model_fn raises."""
-    checking.succeed("%%sm_inference\ndef model_fn(model_dir):\n    raise OSError('no disk today')\n    return 1\n")
+def fails(checking) -> int:
+    """Make the next package one whose model_fn raises; return the number of the cell that says so."""
+    return checking.run(
+        "%%sm_inference\ndef model_fn(model_dir):\n    raise OSError('no disk today')\n    return 1\n"
+    ).execution_count
 
 
 def test_a_package_is_proven_with_its_own_sample(checking):
@@ -118,10 +120,9 @@ def test_what_is_no_package_is_refused(checking):
 
 
 def test_a_failure_names_the_cell_and_quotes_the_line(checking):
-    fails(checking)
+    number = fails(checking)
     checking.succeed("package = %sm_package net --sample x")
     text = checking.text
-    number = checking.shell.execution_count - 2
     assert "proof failed · not loaded" in text
     assert "OSError: no disk today" in text
     assert f"model_fn, section model_fn, cell [{number}], line 2" in text

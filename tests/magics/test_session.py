@@ -306,7 +306,8 @@ def test_the_author_is_the_notebook_the_session_and_the_cell(notebook, monkeypat
     monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
     author = notebook.session.author()
     assert (author.notebook, author.session) == ("a.ipynb", notebook.session.id)
-    assert author.execution_count == notebook.shell.execution_count
+    record = notebook.run("author = get_ipython().sm_magics_session.author()")
+    assert notebook.namespace["author"].execution_count == record.execution_count == 1
     assert "ipykernel" not in sys.modules or author.cell_id == ""
 
 
