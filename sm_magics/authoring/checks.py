@@ -175,7 +175,10 @@ def _undefined_names(tree: ast.Module, path: str) -> Iterator[Finding]:
             name = message.message_args[0]
             if name in put_there or message.lineno not in lines:
                 continue
-            fix = f"Define or import {name} in a cell that is written to code/; the notebook's own names are not there."
+            fix = (
+                f"Define or import {name} in a cell that is written to code/; the notebook's own names are not there, "
+                "unless %%sm_inference --with-notebook-names takes them along."
+            )
             if path == MODEL_MODULE:  # which no cell writes: what it is to have, the model has to
                 fix = (
                     f'self.register_buffer("{name}", {name}) in __init__ if it is a tensor, else self.{name} = {name}; '

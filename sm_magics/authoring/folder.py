@@ -91,11 +91,13 @@ class CodeFolder:
         The directory that holds ``code/``. It need not exist yet.
     framework_version
         Of the image that is to run the code, such as ``2.6``; by default the one that fits the notebook's torch.
+    image_uri
+        An image of another kind: of its contents nothing is known.
     """
 
-    def __init__(self, model_dir: Path, *, framework_version: str = "") -> None:
+    def __init__(self, model_dir: Path, *, framework_version: str = "", image_uri: str = "") -> None:
         self.model_dir = Path(model_dir)
-        self.image = image(framework_version)
+        self.image = None if image_uri else image(framework_version)
         self.path = self.model_dir / "code"
         self._claims = Claims(self.model_dir)
 
@@ -328,8 +330,8 @@ class CodeFolder:
 
     def needed(self, *, files: Iterable[str] = (), modules: Iterable[str] = ()) -> Dependencies:
         """Return what ``code/`` needs beyond the image: see `dependencies`."""
-        known = Record.read(self.model_dir).files
-        copies = [path.removeprefix("code/") for path, entry in known.items() if entry.generated]
+        files_known = Record.read(self.model_dir).files
+        copies = [path.removeprefix("code/") for path, entry in files_known.items() if entry.generated]
         return dependencies(self.path, self.image, files=files, modules=modules, generated=copies)
 
     def own_requirements(self) -> RequirementsFile | None:
@@ -351,9 +353,8 @@ class CodeFolder:
         files, modules
             As for `dependencies`: what is imported without an import statement.
         """
-        return check_code(
-            self.path, self.image, self.needed(files=files, modules=modules), self.own_requirements(), files
-        )
+        needed = self.needed(files=files, modules=modules)
+        return check_code(self.path, self.image, needed, self.own_requirements(), files)
 
     def _open_script(
         self, record: Record, author: Author, *, force: bool

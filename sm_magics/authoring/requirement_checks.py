@@ -29,9 +29,11 @@ def check_imports(needed: Dependencies, file: RequirementsFile | None, image: Im
     file
         The user's own requirements; None where packaging writes them.
     image
-        The image, None where its contents are not known.
+        The image, None where its contents are not known: then nothing is known to be missing.
     """
     yield from needed.findings
+    if image is None or not (needed.requirements or needed.missing):
+        return
     if file is None:
         yield from (_missing(one, image) for one in needed.missing)
         yield from (_unpinned(one, needed) for one in needed.unpinned)

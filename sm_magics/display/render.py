@@ -94,7 +94,9 @@ def findings(values: Sequence[Finding], here: str = "") -> list[Part]:
         if finding.quoted:
             parts.append(page.listing([finding.quoted]))
         if finding.fix:
-            parts.append(page.paragraph(f"Fix: {finding.fix}"))
+            fix, _, cell = finding.fix.partition("\n")
+            parts.append(page.paragraph(f"Fix: {fix}"))
+            parts += [page.listing(cell.splitlines())] if cell else []
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -37,17 +38,18 @@ class AuthoringMagics(SessionMagics):
 
         Define model_fn, input_fn, predict_fn and output_fn (or transform_fn), in one cell or in several. A handler
         that no cell defines is the container's default. Running a cell again replaces its section in place; a cell
-        with a NAME and nothing but a comment removes that section.
+        with a NAME and nothing but a comment removes that section. What the container would make of it is said with
+        a code, such as SM111, which docs/findings.md explains; # noqa: SM111 on a line silences it there.
         """
-        from sm_magics.authoring import CodeFolder
         from sm_magics.display import render
 
         options = parsing.parse(self.sm_inference, line)
-        folder = CodeFolder(self.session.directory(options.model_dir))
+        folder = self._folder(options)
         author = self.session.author()
         written = folder.write_section(cell, name=options.name, author=author, force=options.force)
-        if options.with_notebook_names:
-            written = _with_notebook_names(self.session, folder, written, force=options.force)
+        taking = {"take": options.with_notebook_names, "force": options.force}
+        written = _with_notebook_names(self.session, folder, written, **taking)
+        written = _with_offers(self.session, folder, written)
         self.session.show(render.written(written))
         if options.run:
             self.session.run(cell)
@@ -63,11 +65,10 @@ class AuthoringMagics(SessionMagics):
     @parsing.out
     def sm_code(self, line: str, cell: str) -> Any:
         """Write the cell to a file in code/, beside inference.py: a module that it imports, or requirements.txt."""
-        from sm_magics.authoring import CodeFolder
         from sm_magics.display import render
 
         options = parsing.parse(self.sm_code, line)
-        folder = CodeFolder(self.session.directory(options.model_dir))
+        folder = self._folder(options)
         written = folder.write_file(options.path, cell, author=self.session.author(), force=options.force)
         self.session.show(render.written(written))
         if options.run:
@@ -75,22 +76,53 @@ class AuthoringMagics(SessionMagics):
         if options.out:
             self.session.result(written, options.out)
 
+    def _folder(self, options: argparse.Namespace) -> CodeFolder:
+        """Return the folder that a cell writes into, which is checked against the image that is asked for."""
+        from sm_magics.authoring import CodeFolder
 
-def _with_notebook_names(session: SmMagics, folder: CodeFolder, written: Written, *, force: bool) -> Written:
-    """Write what the handlers use of the notebook, and return what was written with what is still wrong then."""
+        settings = self.session.settings(options)
+        return CodeFolder(
+            self.session.directory(options.model_dir),
+            framework_version=settings.framework_version,
+            image_uri=settings.image_uri,
+        )
+
+
+def _with_offers(session: SmMagics, folder: CodeFolder, written: Written) -> Written:
+    """Return what was written, its findings saying how names that only the notebook has could be taken along."""
+    from sm_magics.authoring.notebook_names import notebook_names
+
+    script = folder.read_script() if any(finding.code == "SM111" for finding in written.findings) else None
+    if script is None:
+        return written
+    offer = notebook_names(script, cells=session.cells(), namespace=session.shell.user_ns)
+    findings = [
+        replace(finding, fix=offer.fix(name))
+        if finding.code == "SM111" and (name := finding.message.partition(" ")[0]) in offer.names
+        else finding
+        for finding in written.findings
+    ]
+    return replace(written, findings=tuple(findings))
+
+
+def _with_notebook_names(
+    session: SmMagics, folder: CodeFolder, written: Written, *, take: bool, force: bool
+) -> Written:
+    """Take along what the handlers use of the notebook, or say in the findings how that is done."""
     from sm_magics.authoring import write_notebook_names
+    from sm_magics.authoring.notebook_names import advised
 
-    values = None
+    namespace, cells, values = session.shell.user_ns, session.cells(), None
     if "torch" in sys.modules:
         from sm_magics.packaging.objects import NotebookValues
 
-        values = NotebookValues(session.shell.user_ns)
-    _, section = write_notebook_names(
-        folder,
-        cells=session.cells(),
-        namespace=session.shell.user_ns,
-        values=values,
-        author=session.author(),
-        force=force,
-    )
-    return replace(written, findings=section.findings, handlers=section.handlers) if section else written
+        values = NotebookValues(namespace)
+    if take:
+        author = session.author()
+        _, section = write_notebook_names(
+            folder, cells=cells, namespace=namespace, values=values, author=author, force=force
+        )
+        written = replace(written, findings=section.findings, handlers=section.handlers) if section else written
+    script = folder.read_script()
+    found = advised(written.findings, script, cells=cells, namespace=namespace, values=values)
+    return replace(written, findings=found)

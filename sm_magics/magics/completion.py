@@ -94,6 +94,7 @@ def _values(session: SmMagics, action: argparse.Action) -> Iterable[str]:
         "accept": lambda: CONTENT_TYPES,
         "endpoint_name": lambda: _endpoints(session),
         "sample": session.variables,
+        "framework_version": _framework_versions,
         "expect": session.variables,
     }
     return values.get(action.dest, list)()
@@ -102,15 +103,43 @@ def _values(session: SmMagics, action: argparse.Action) -> Iterable[str]:
 def _positional(session: SmMagics, name: str) -> Iterable[str]:
     if name in {"sm_status", "sm_logs", "sm_delete"}:
         return _endpoints(session)
-    if name == "sm_package":
-        return packaging.model_variables(session)
-    if name == "sm_check":
-        return _instances(session, "Package")
-    if name == "sm_deploy":
-        return [*packaging.model_variables(session), *_instances(session, "Package")]
-    if name == "sm_predict":  # IPython's own matchers find names after a magic only behind a dot
-        return session.variables()
-    return []
+    names: dict[str, Callable[[], Iterable[str]]] = {
+        "sm_package": lambda: packaging.model_variables(session),
+        "sm_deploy": lambda: [*packaging.model_variables(session), *_instances(session, "Package")],
+        "sm_check": lambda: _instances(session, "Package"),
+        "sm_inference": lambda: _sections(session),
+        "sm_code": lambda: _files(session),
+        "sm_predict": session.variables,  # IPython's own matchers find names after a magic only behind a dot
+    }
+    return names.get(name, list)()
+
+
+def _framework_versions() -> list[str]:
+    """Return the versions of torch whose container images are known."""
+    from sm_magics.authoring.image import images_known
+
+    return list(images_known())
+
+
+def _sections(session: SmMagics) -> list[str]:
+    """Return the sections of the script, and the handlers, which are sections' names too."""
+    from sm_magics.authoring import CodeFolder
+    from sm_magics.authoring.contract import HANDLERS
+    from sm_magics.errors import SmMagicsError
+
+    try:
+        script = CodeFolder(session.directory()).read_script()
+    except SmMagicsError:
+        script = None
+    there = [section.name for section in script.sections if " " not in section.name] if script else []
+    return list(dict.fromkeys([*there, *HANDLERS]))
+
+
+def _files(session: SmMagics) -> list[str]:
+    """Return the files in ``code/`` that a cell may write."""
+    code = session.directory() / "code"
+    there = sorted(path.relative_to(code).as_posix() for path in code.rglob("*") if path.suffix in {".py", ".txt"})
+    return list(dict.fromkeys(["requirements.txt", *(path for path in there if path != "inference.py")]))
 
 
 def _endpoints(session: SmMagics) -> list[str]:

@@ -55,6 +55,7 @@ def build(
     """Package a model, the value of an expression or a path, as the options say."""
     from sm_magics.packaging import package
 
+    settings = session.settings(options)
     result = package(
         model,
         name=options.name or _name(expression, model),
@@ -68,6 +69,8 @@ def build(
         namespace=session.shell.user_ns,
         author=session.author(),
         force=options.force,
+        framework_version=settings.framework_version,
+        image_uri=settings.image_uri,
         listener=listener,
     )
     session.last_package = result

@@ -12,12 +12,13 @@ import os
 import platform
 import sys
 import tokenize
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements, notebook_names
+from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements
+from sm_magics.authoring.notebook_names import advised
 from sm_magics.authoring.reach import reached
 from sm_magics.errors import InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
@@ -50,6 +51,8 @@ def package(
     namespace: Mapping[str, Any] | None = None,
     author: Author = _NOBODY,
     force: bool = False,
+    framework_version: str = "",
+    image_uri: str = "",
     listener: Listener = ignore,
 ) -> Package:
     """Save a model and pack it with its code into the ``model.tar.gz`` that SageMaker reads.
@@ -84,6 +87,9 @@ def package(
         Who writes the generated code.
     force
         Replace files that are not ours, keeping a copy beside them.
+    framework_version, image_uri
+        The container image that the code is checked against, and that requirements.txt adds to; by default the one
+        that fits the notebook's torch.
     listener
         Is told how far saving and packing have come.
 
@@ -105,7 +111,7 @@ def package(
     directory = Path(model_dir).expanduser().absolute()
     target = Path(archive).expanduser().absolute() if archive else directory / "model.tar.gz"
     subject = identify(model, namespace)
-    folder = CodeFolder(directory)
+    folder = CodeFolder(directory, framework_version=framework_version, image_uri=image_uri)
     code_members(folder.path)  # refuses what is no file before anything is read or written
     _check_lost(folder, force=force)
     notebook = Notebook(cells, namespace)
@@ -238,24 +244,20 @@ def _check_code(folder: CodeFolder, fitting: Fit, notebook: Notebook) -> list[st
     ]
     if errors:
         lines = "\n".join(f"  {item.path}:{item.line}: {item.code} {item.message}" for item in errors)
-        raise InferenceScriptError(
-            f"The container would refuse what is in code/:\n{lines}", hint=_fix(errors[0], folder, notebook)
-        )
+        hint = _advised(errors[:1], folder, notebook)[0].fix
+        raise InferenceScriptError(f"The container would refuse what is in code/:\n{lines}", hint=hint)
     return [f"{finding.path}:{finding.line}: {finding.message}" for finding in found]
 
 
-def _fix(finding: Finding, folder: CodeFolder, notebook: Notebook) -> str:
-    """Return what to do about a finding: for a name that the notebook has, what takes it along."""
-    script = folder.read_script()
-    name = finding.message.partition(" ")[0]
-    if finding.code != "SM111" or finding.path != SCRIPT or script is None or name not in notebook.namespace:
-        return finding.fix
+def _advised(findings: Iterable[Finding], folder: CodeFolder, notebook: Notebook) -> list[Finding]:
+    """Return findings that say how to take along what the notebook has and the code lacks."""
     values = None
     if "torch" in sys.modules:
         from .objects import NotebookValues
 
         values = NotebookValues(notebook.namespace)
-    return notebook_names(script, cells=notebook.cells, namespace=notebook.namespace, values=values).fix(name)
+    script = folder.read_script()
+    return list(advised(findings, script, cells=notebook.cells, namespace=notebook.namespace, values=values))
 
 
 def _unpickled(fitting: Fit) -> Sequence[str]:
