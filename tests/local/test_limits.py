@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -39,9 +39,13 @@ class Version:
     def choose(self, _name: str) -> Any:
         return self.variants[0]
 
+    @staticmethod
+    def is_asleep(_variant: Any) -> bool:
+        return False
+
 
 class Served:
-    """Endpoints that are all one version, and a capture that wants nothing."""
+    """Endpoints that are all one version, a capture that wants nothing, and metrics that nobody reads."""
 
     def __init__(self, version: Version) -> None:
         self._version = version
@@ -53,6 +57,9 @@ class Served:
     def wanted(_config: Any) -> bool:
         return False
 
+    def invoked(self, *_: Any, **measured: Any) -> None:
+        self.measured = measured
+
 
 async def answer(version: Version, *, stream: bool = False, **headers: str) -> Response:
     served: Any = Served(version)
@@ -63,14 +70,9 @@ async def answer(version: Version, *, stream: bool = False, **headers: str) -> R
         raise AssertionError
 
     request = Request("POST", path, "", sent, receive)
-    return await Runtime(service_model("sagemaker-runtime"), served, ACCOUNT, served).answer(request, b"{}", "id")
-
-
-async def whole(body: bytes | AsyncIterator[bytes]) -> list[Any]:
-    assert not isinstance(body, bytes)
-    buffer = EventStreamBuffer()
-    buffer.add_data(b"".join([piece async for piece in body]))
-    return list(buffer)
+    return await Runtime(service_model("sagemaker-runtime"), served, ACCOUNT, served, served).answer(
+        request, b"{}", "id"
+    )
 
 
 def test_a_container_that_takes_too_long_is_a_model_error_of_status_0_and_goes_on(monkeypatch):
@@ -101,9 +103,7 @@ def test_a_container_that_takes_too_long_is_a_model_error_of_status_0_and_goes_o
     asyncio.run(scenario())
 
 
-def test_a_stream_that_takes_too_long_ends_with_a_model_stream_error(monkeypatch):
-    monkeypatch.setattr(runtime, "STREAM_TIME_LIMIT", 0.05)
-
+def test_a_stream_that_takes_too_long_ends_with_a_model_stream_error():
     async def scenario() -> None:
         stream = Stream(200, "", (("Content-Type", "text/plain"),), lambda _holding: None)
         stream.put(b"first")
@@ -113,7 +113,16 @@ def test_a_stream_that_takes_too_long_ends_with_a_model_stream_error(monkeypatch
 
         response = await answer(Version(ask), stream=True)
         assert ("X-Amzn-SageMaker-Content-Type", "text/plain") in response.headers
-        part, error = await whole(response.body)
+        assert not isinstance(response.body, bytes)
+        frames = [await response.body.__anext__()]
+        # Eight minutes later.
+        loop = asyncio.get_running_loop()
+        clock = loop.time
+        loop.time = lambda: clock() + runtime.STREAM_TIME_LIMIT
+        frames += [frame async for frame in response.body]
+        buffer = EventStreamBuffer()
+        buffer.add_data(b"".join(frames))
+        part, error = list(buffer)
         assert part.payload == b"first"
         assert error.headers[":exception-type"] == "ModelStreamError"
         assert json.loads(error.payload) == {
