@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from .bindings import bindings, reads
+from .findings import Finding
 from .folder import Author, CodeFolder, Written
 from .notebook_source import slice_of_names
 from .script import Script
@@ -87,6 +88,36 @@ def notebook_names(
     # A section of its own cannot postpone the annotations of the others.
     source = re.sub(r"\Afrom __future__ import .*\n+", "", found.source)
     return NotebookNames(tuple(names), source, tuple(sorted(found.objects)), found.missing)
+
+
+def advised(
+    findings: Iterable[Finding],
+    script: Script | None,
+    *,
+    cells: Sequence[str],
+    namespace: Mapping[str, object],
+    values: Values | None = None,
+) -> tuple[Finding, ...]:
+    """Return findings of which those on names that the notebook has say how to take these along.
+
+    Parameters are as for `notebook_names`.
+    """
+    kept = tuple(findings)
+    if script is None or not any(_is_about(finding, namespace) for finding in kept):
+        return kept
+    found = notebook_names(script, cells=cells, namespace=namespace, values=values)
+    return tuple(
+        replace(finding, fix=found.fix(_name(finding))) if _is_about(finding, namespace) else finding
+        for finding in kept
+    )
+
+
+def _is_about(finding: Finding, namespace: Mapping[str, object]) -> bool:
+    return finding.code == "SM111" and finding.path == "code/inference.py" and _name(finding) in namespace
+
+
+def _name(finding: Finding) -> str:
+    return finding.message.partition(" ")[0]
 
 
 def unknown(script: Script, *, but: str = "") -> set[str]:

@@ -90,19 +90,11 @@ class AuthoringMagics(SessionMagics):
 
 def _with_offers(session: SmMagics, folder: CodeFolder, written: Written) -> Written:
     """Return what was written, its findings saying how names that only the notebook has could be taken along."""
-    from sm_magics.authoring.notebook_names import notebook_names
+    from sm_magics.authoring.notebook_names import advised
 
-    script = folder.read_script() if any(finding.code == "SM111" for finding in written.findings) else None
-    if script is None:
-        return written
-    offer = notebook_names(script, cells=session.cells(), namespace=session.shell.user_ns)
-    findings = [
-        replace(finding, fix=offer.fix(name))
-        if finding.code == "SM111" and (name := finding.message.partition(" ")[0]) in offer.names
-        else finding
-        for finding in written.findings
-    ]
-    return replace(written, findings=tuple(findings))
+    script = folder.read_script()
+    findings = advised(written.findings, script, cells=session.cells(), namespace=session.shell.user_ns)
+    return replace(written, findings=findings)
 
 
 def _with_notebook_names(
