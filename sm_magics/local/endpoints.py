@@ -16,7 +16,7 @@ from typing import Any
 from .dependencies import Dependencies
 from .descriptions import CREATING, DELETING, FAILED, IN_SERVICE, UPDATING, document
 from .endpoint_records import TRANSITIONS, EndpointRecords
-from .fleet import VersionFailedError
+from .fleet import DRAIN, VersionFailedError
 from .interpreters import Interpreters
 from .logs import Logs
 from .objects import Objects
@@ -27,7 +27,7 @@ from .versions import Version
 
 #: Seconds without a request after which an endpoint's workers stop until the next one.
 IDLE_AFTER = 7200.0
-#: Seconds that requests in flight have when their version is replaced, or deleted, or the service ends.
+#: Seconds that requests in flight have when their endpoint is deleted, or the service ends.
 _DRAIN = 60.0
 _LAST_DRAIN = 5.0
 #: Seconds between looks at what runs.
@@ -305,7 +305,7 @@ class Endpoints:
         await self._records.settle(name, IN_SERVICE, **kept)
         await _cancelled(starting)
         if old:
-            await old.discard(drain=_DRAIN)
+            await old.discard(drain=DRAIN)
 
     async def _change(self, name: str, snapshot: Snapshot) -> None:
         life = self._lives[name]

@@ -26,8 +26,8 @@ PATIENCE = 60.0
 #: Workers that may die one after the other without having been asked anything. They were replaced 0, 1, 2, 4 and 8
 #: seconds later.
 MOST_LOSSES = 6
-#: Seconds that requests in flight have when their instance is taken away.
-_DRAIN = 60.0
+#: Seconds that requests in flight have when their instance is taken away: as many as a streamed answer may take.
+DRAIN = 480.0
 
 Reply: TypeAlias = "Answer | Stream"
 
@@ -152,7 +152,7 @@ class Fleet:
             gone, self._instances = self._instances[size:], self._instances[:size]
             self._size = size
             for instance in gone:
-                self._later(instance.pool.close(drain=_DRAIN))
+                self._later(instance.pool.close(drain=DRAIN))
         finally:
             self._scaling = False
 
@@ -175,7 +175,7 @@ class Fleet:
                 f"No request came for {self.idle_after:g} s: the workers stop. The next request starts them again."
             )
             for instance in self._instances:
-                self._later(instance.pool.close(drain=_DRAIN))
+                self._later(instance.pool.close(drain=DRAIN))
             self._instances = []
 
     async def close(self, *, drain: float) -> None:

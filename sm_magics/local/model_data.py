@@ -63,6 +63,10 @@ class ModelData:
             names.append(name)
         (folder / _NAMES).write_text(json.dumps(names), encoding="ascii")
 
+    def was_taken(self, folder: Path) -> bool:
+        """Return whether `take` found anything, or there was nothing to find."""
+        return not self.url or (folder / "0").exists()
+
     def lay_out(self, folder: Path, directory: Path) -> None:
         """Fill a model directory from a folder that `take` filled, and empty that.
 
@@ -74,8 +78,6 @@ class ModelData:
             If the disk is full.
         """
         names = json.loads((folder / _NAMES).read_text(encoding="ascii"))
-        if self.url and not names:
-            raise BadModelDataError("it is not there")
         if self.compressed and names:
             try:
                 extract(folder / "0", directory)

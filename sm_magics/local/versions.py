@@ -126,8 +126,11 @@ class Version:
     async def _unpack(self, variant: Variant) -> None:
         data = ModelData.of(variant.container)
         allowed = variant.settings.get("ModelDataDownloadTimeoutInSeconds", _DOWNLOAD)
+        objects = self._folder(variant) / "objects"
+        if not data.was_taken(objects):
+            raise VersionFailedError(f"Could not find model data at {data.url}.")
         self._model_dir(variant).mkdir()
-        work = asyncio.to_thread(data.lay_out, self._folder(variant) / "objects", self._model_dir(variant))
+        work = asyncio.to_thread(data.lay_out, objects, self._model_dir(variant))
         self._unpacking = asyncio.ensure_future(work)
         try:
             await asyncio.wait_for(asyncio.shield(self._unpacking), allowed)

@@ -97,6 +97,16 @@ def test_names_that_make_no_files_fail_the_endpoint(service, keys, reason):
     service.delete_endpoint(name)
 
 
+def test_data_that_went_between_the_model_and_its_endpoint_fails_the_endpoint_by_its_url(service):
+    service.create_config("gone")
+    service.s3.delete_object(Bucket=BUCKET, Key="gone/model.tar.gz")
+    service.sagemaker.create_endpoint(EndpointName="gone", EndpointConfigName="gone")
+    described = service.settled("gone")
+    assert described["EndpointStatus"] == "Failed"
+    assert described["FailureReason"] == f"Could not find model data at s3://{BUCKET}/gone/model.tar.gz."
+    service.delete_endpoint("gone")
+
+
 def test_data_that_is_not_there_and_combinations_that_make_no_sense_are_refused(service):
     def refused(data: dict, **container) -> str:
         with pytest.raises(ClientError) as caught:
