@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 import os
 import shlex
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,10 +20,12 @@ from typing import TypeVar
 from sm_magics.errors import ConfigurationError
 from sm_magics.home import ServiceAddress, home
 
+from . import profile
 from .service import AlreadyRunningError, is_running, run
 
 #: Seconds to wait for another process: to say where it listens, or to end.
 _PATIENCE = 30.0
+_AGAIN = "python -m sm_magics.local env --profile NAME"
 _Found = TypeVar("_Found")
 
 
@@ -31,17 +35,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=["start", "env", "status", "stop"],
+        choices=["start", "env", "credentials", "status", "stop"],
         default="start",
         help="start: run the service in the foreground (the default); env: print the variables that point boto3 and "
-        "the AWS CLI at the running service; status: say what runs; stop: end it",
+        "the AWS CLI at the running service, or with --profile write a profile that does; credentials: print the keys "
+        "as a credential_process does, and start the service if it does not run; status: say what runs; stop: end it",
     )
     parser.add_argument("--port", type=_port, metavar="N", help="where to listen on 127.0.0.1")
+    parser.add_argument("--profile", metavar="NAME", help="with env: write a profile into your AWS configuration")
+    parser.add_argument("--print", action="store_true", help="with env --profile: print the profile, write nothing")
     parser.add_argument("--warm", metavar="PYTHON", help="start the workers' parent for this interpreter at once")
     options = parser.parse_args(arguments)
     try:
         if options.command == "start":
             return _start(options.port, options.warm)
+        if options.command == "env" and options.profile:
+            return _profile(options.profile, write=not options.print)
+        if options.command == "credentials":
+            return _credentials(options.port)
         command = {"env": _env, "status": _status, "stop": _stop}[options.command]
         return command()
     except ConfigurationError as error:
@@ -71,7 +82,7 @@ def _start(port: int | None, warm: str | None) -> int:
 
 
 def _env() -> int:
-    address = ServiceAddress.read() if is_running(home()) else None
+    address = _address()
     if address is None:
         return _fail("No service is running.")
     variables = {
@@ -87,9 +98,56 @@ def _env() -> int:
     return 0
 
 
+def _profile(name: str, *, write: bool) -> int:
+    address = _address()
+    if address is None:
+        return _fail("No service is running.")
+    port = address.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "sm_magics.local", "credentials", "--port", port]
+    if given := os.environ.get("SM_MAGICS_HOME"):
+        command = ["/usr/bin/env", f"SM_MAGICS_HOME={Path(given).expanduser().absolute()}", *command]
+    text = profile.text(name, url=address.url, region=address.region, command=command)
+    if not write:
+        _say(text.rstrip())
+        return 0
+    path, done = profile.write(name, text)
+    _say(f"The profile {name} in {path} is {done}.\nexport AWS_PROFILE={name}")
+    return 0
+
+
+def _credentials(port: int | None) -> int:
+    """Print what the AWS SDKs' ``credential_process`` wants (AWS SDKs and tools reference guide)."""
+    address = _address() or _wait(_address, _spawn(port))
+    if address is None:
+        return _fail(f"The service does not start. Its log: {home() / 'service.log'}")
+    if port is not None and not address.url.endswith(f":{port}"):
+        return _fail(f"The service listens at {address.url} now. Write the profile again: {_AGAIN}")
+    keys = {"Version": 1, "AccessKeyId": address.access_key, "SecretAccessKey": address.secret_key}
+    _say(json.dumps(keys))
+    return 0
+
+
+def _address() -> ServiceAddress | None:
+    return ServiceAddress.read() if is_running(home()) else None
+
+
+def _spawn(port: int | None) -> subprocess.Popen[bytes]:
+    """Start the service; it outlives this process."""
+    descriptor = os.open(home() / "service.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sm_magics.local", *(("--port", str(port)) if port is not None else ())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home(),
+            start_new_session=True,
+        )
+
+
 def _status() -> int:
     directory = home()
-    address = ServiceAddress.read() if is_running(directory) else None
+    address = _address()
     if address is None:
         _say("No service is running.")
         return 1
@@ -107,7 +165,7 @@ def _status() -> int:
 
 def _stop() -> int:
     directory = home()
-    address = ServiceAddress.read() if is_running(directory) else None
+    address = _address()
     if address is None:
         _say("No service is running.")
         return 0
@@ -125,11 +183,13 @@ def _endpoints(database: Path) -> list[tuple[str, str]]:
         return connection.execute(query).fetchall()
 
 
-def _wait(look: Callable[[], _Found]) -> _Found | None:
+def _wait(look: Callable[[], _Found], process: subprocess.Popen[bytes] | None = None) -> _Found | None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if found := look():
             return found
+        if process and process.poll():
+            return None
         time.sleep(0.02)
     return None
 
