@@ -125,6 +125,7 @@ class Service:
             resources, objects, self.interpreters, self._logs, directory / "endpoints", idle_after=idle_after
         )
         self._capture = Capture(objects, self._logs)
+        self._metrics = Metrics(self._store, self._flush_metrics_later)
         self.training = TrainingJobs(
             resources,
             objects,
@@ -132,12 +133,12 @@ class Service:
             self._logs,
             directory / "training",
             account=account,
+            metrics=self._metrics,
             grace=_seconds("SM_MAGICS_STOP_GRACE", STOP_GRACE),
         )
         training = TrainingOperations(self.training, resources, objects, account)
         hosting = Hosting(resources, self.endpoints, objects)
         logs = CloudWatchLogs(self._logs, account, pages)
-        self._metrics = Metrics(self._store, self._flush_metrics_later)
         measured = EndpointMetrics(self._metrics)
         self._elsewhere = Elsewhere(directory / "run", account)
         runtime = cache(

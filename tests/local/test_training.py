@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import zipfile
+from datetime import timedelta
 
 import pytest
 import torch
@@ -56,6 +57,17 @@ def test_a_script_trains_a_model(service):
     assert metric["MetricName"] == "train:loss"
     assert abs(metric["Value"] - float(output["loss.txt"])) < 1e-5
     assert log(service, "fit")[-2].startswith("epoch 199 loss=")
+    measured = service.client("cloudwatch").get_metric_statistics(
+        Namespace="/aws/sagemaker/TrainingJobs",
+        MetricName="train:loss",
+        Dimensions=[{"Name": "TrainingJobName", "Value": "fit"}],
+        StartTime=job["TrainingStartTime"] - timedelta(minutes=2),
+        EndTime=job["TrainingEndTime"] + timedelta(minutes=2),
+        Period=60,
+        Statistics=["SampleCount", "Minimum"],
+    )["Datapoints"]
+    assert sum(point["SampleCount"] for point in measured) == 200
+    assert min(point["Minimum"] for point in measured) == pytest.approx(metric["Value"], rel=1e-5)
     stages = [stage["Status"] for stage in job["SecondaryStatusTransitions"]]
     assert stages == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert job["SecondaryStatus"] == "Completed"

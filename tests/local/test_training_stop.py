@@ -51,6 +51,11 @@ def gone(found) -> bool:
 def test_a_job_that_is_stopped_keeps_what_it_saves(service):
     service.sagemaker.create_training_job(**request(service, "saves", SAVES))
     wait_for_line(service, "saves", "training")
+    job = described(service, "saves")
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("InProgress", "Training")
+    shape = service.sagemaker.meta.service_model.operation_model("DescribeTrainingJob").output_shape
+    assert set(shape.required_members) <= set(job)
+    assert not {"FailureReason", "TrainingEndTime", "TrainingTimeInSeconds", "FinalMetricDataList"} & set(job)
     service.sagemaker.stop_training_job(TrainingJobName="saves")
     assert described(service, "saves")["TrainingJobStatus"] in {"Stopping", "Stopped"}
     job = ended(service, "saves")

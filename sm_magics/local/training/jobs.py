@@ -8,9 +8,10 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sm_magics.local.account import Account
 from sm_magics.local.errors import Kind
 from sm_magics.local.interpreters import Interpreters
 from sm_magics.local.logs import Logs
+from sm_magics.local.metrics import Metric, Metrics
 from sm_magics.local.objects import Objects
 from sm_magics.local.resources import Resource, Resources
 from sm_magics.local.wire import IS_WAITER, MAY_HOLD
@@ -27,6 +29,7 @@ from .layout import HOST, Layout
 from .refusals import name_taken, no_such_job, not_running, still_running
 from .run import TrainingRun
 
+#: Of the logs; the algorithm's metrics have it as their namespace.
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 IN_PROGRESS, STOPPING = "InProgress", "Stopping"
 COMPLETED, FAILED, STOPPED = "Completed", "Failed", "Stopped"
@@ -69,8 +72,8 @@ class TrainingJobs:
     ----------
     directory
         Where jobs have their folders while they run. What is there from an earlier service is removed.
-    publish
-        Gets each metric that a job prints: the job's name, the metric's name, value and time.
+    metrics
+        Gets each metric that a job prints.
     grace
         Seconds between SIGTERM and SIGKILL.
     """
@@ -84,7 +87,7 @@ class TrainingJobs:
         directory: Path,
         *,
         account: Account,
-        publish: Callable[[str, str, float, float], None] = lambda *_: None,
+        metrics: Metrics,
         grace: float = STOP_GRACE,
     ) -> None:
         self._resources = resources
@@ -93,7 +96,7 @@ class TrainingJobs:
         self._logs = logs
         self._account = account
         self._directory = directory
-        self._publish = publish
+        self._metrics = metrics
         self._grace = grace
         directory.mkdir(mode=0o700, exist_ok=True)
         self._lives: dict[str, _Life] = {}
@@ -131,7 +134,7 @@ class TrainingJobs:
             region=self._account.region,
             python=self._interpreters.default,
             log=log,
-            publish=lambda *metric: self._publish(name, *metric),
+            publish=partial(self._publish, name),
             grace=self._grace,
         )
         life = self._lives[name] = _Life(run)
@@ -211,6 +214,9 @@ class TrainingJobs:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _publish(self, job: str, name: str, value: float, when: float) -> None:
+        self._metrics.add(Metric.of(LOG_GROUP, name, {"TrainingJobName": job}), value, at=when)
 
     # The stages
 
