@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -96,6 +96,8 @@ def _load(assignment: Assignment, connection: socket.socket) -> Model | None:
         # sys.path began with the directory that the forking process was started in.
         sys.path[0:1] = [code, str(directory)]
         sys.argv = ["model_service_worker"]
+        # As little as in the container does a pickle find what it names of the notebook, or of ours.
+        sys.modules["__main__"] = ModuleType("__main__")
         sys.dont_write_bytecode = True  # the model directory stays as it was packed
         provide_torchserve()
         if assignment.importable is not None:
