@@ -117,6 +117,8 @@ def pinned(distribution: Distribution) -> str:
     return f"{name}=={distribution.version.partition('+')[0]}"
 
 
+_PICKLED = "code/sm_objects/"  # packaging's module of pickled objects imports their classes
+_UNPICKLING = TORCH_FAMILY | {"joblib", "numpy", "pandas"}  # what reads files of any version
 _OURS = {"inference", "sm_model", "sm_objects"}
 
 
@@ -138,11 +140,15 @@ class _Work:
         if one.module in self.seen or one.top in sys.stdlib_module_names or one.top in self.local:
             return False
         self.seen.add(one.module)
-        if self.image and self.image.provides(one.top):
+        if self.image and self.image.provides(one.top) and not self.is_exact(one):
             return False
         if self.image is None and canonicalize_name(one.top) in TORCH_FAMILY:
             return False
         return one.top not in _OURS and (one.top in self.copied or not is_inside(self.code, one.module))
+
+    def is_exact(self, one: Import) -> bool:
+        """Return whether a module is needed in this very version, because what was pickled refers to it."""
+        return one.path.startswith(_PICKLED) and one.top not in _UNPICKLING
 
     def take(self, batch: list[Import]) -> None:
         """Find out where each module comes from."""

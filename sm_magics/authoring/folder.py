@@ -62,7 +62,7 @@ class Written:
     generated
         Sections that packaging wrote.
     findings
-        What is wrong with ``code/`` now; for another file than the script, with that file.
+        What is wrong with ``code/`` now; for another file than the script, with that file. Packaging checks later.
     copy
         Where the file that was replaced by force is kept.
     """
@@ -265,9 +265,12 @@ class CodeFolder:
             defined=tuple(definitions(tree)) if tree else (),
             replaced=before is not None,
             unchanged=before == data,
-            findings=tuple(one for one in self.check(files=[str(inside)]) if one.path == f"code/{inside}"),
+            findings=() if generated else self._about(inside),
             copy=copy,
         )
+
+    def _about(self, inside: PurePosixPath) -> tuple[Finding, ...]:
+        return tuple(one for one in self.check(files=[str(inside)]) if one.path == f"code/{inside}")
 
     def check_may_replace(
         self,
@@ -346,13 +349,7 @@ class CodeFolder:
         return read_requirements(data.decode("utf-8", "replace"))
 
     def check(self, *, files: Iterable[str] = (), modules: Iterable[str] = ()) -> tuple[Finding, ...]:
-        """Return what is wrong with ``code/``: see `check_code`.
-
-        Parameters
-        ----------
-        files, modules
-            As for `dependencies`: what is imported without an import statement.
-        """
+        """Return what is wrong with ``code/``: see `check_code`. Parameters are as for `dependencies`."""
         needed = self.needed(files=files, modules=modules)
         return check_code(self.path, self.image, needed, self.own_requirements(), files)
 

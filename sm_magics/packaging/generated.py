@@ -8,14 +8,13 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import re
-import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
-from sm_magics.authoring import CodeFolder, own_file, slice_of
+from sm_magics.authoring import CodeFolder, slice_of
 from sm_magics.authoring.script import Script
 from sm_magics.errors import InferenceScriptError
 
@@ -66,8 +65,6 @@ def model_fn(model_dir):
     return torch.jit.load(os.path.join(model_dir, "{file}"), map_location="cpu").eval()
 '''
 _MODEL_FN = {"state_dict": _STATE_DICT, "module": _MODULE, "torchscript": _TORCHSCRIPT}
-
-_IN_THE_IMAGE = {"torch", "numpy", "sm_model", "sm_objects"}
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,6 @@ def model_code(
     source = f"{header}\n{found.source}"
     own = own_files([*found.modules, *imported_by(source)])
     notes = [*_redefined({**_classes(model), **made.defined}, namespace), *made.notes, *own.notes]
-    notes += _requirements([source, *own.sources.values()])
     return ModelCode(source, names, own.sources, found.objects, made.sets_mode, tuple(notes))
 
 
@@ -200,14 +196,6 @@ def _classes(model: nn.Module) -> dict[str, type]:
 def _redefined(defined: Mapping[str, object], namespace: Mapping[str, Any]) -> list[str]:
     again = [name for name, value in defined.items() if namespace.get(name, value) is not value]
     return [f"{name} has been defined again since this model was made; the model keeps its own." for name in again]
-
-
-def _requirements(sources: Iterable[str]) -> list[str]:
-    """Return notes on imports that the container may not have."""
-    imported = {name for text in sources for name in imported_by(text)} - _IN_THE_IMAGE
-    foreign = sorted(name for name in imported if name not in sys.stdlib_module_names and own_file(name) is None)
-    pins = ((name, pinned(name)) for name in foreign)
-    return [f"The model's code imports {name}: {pin} belongs into code/requirements.txt." for name, pin in pins if pin]
 
 
 def pinned(module: str) -> str:

@@ -235,7 +235,7 @@ def _joblib(name: str, value: Any) -> _Stored:
     if library == "pickle":
         load = f'pickle.loads((_HERE / "{name}.pickle").read_bytes())'
     distribution = _pinned(kind.__module__.partition(".")[0])
-    note = f"{name} travels as a pickle of {kind.__qualname__}: the container needs the same {distribution}."
+    note = f"{name} travels as a pickle of {kind.__qualname__}: requirements.txt asks for {distribution}, as here."
     return _Stored((f"import {library}", statement), load, {f"{name}.{library}": file.getvalue()}, note)
 
 

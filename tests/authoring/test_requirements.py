@@ -169,6 +169,16 @@ def test_the_lookup_needs_no_list_of_everything(code):
     }
 
 
+def test_what_was_pickled_is_needed_in_this_very_version(code):
+    expect_installed("scikit-learn")
+    path = code("from sm_objects import scaler\nfrom sklearn.pipeline import Pipeline")
+    (path / "sm_objects").mkdir()
+    (path / "sm_objects/__init__.py").write_text(
+        "import joblib, numpy\nfrom sklearn.preprocessing import StandardScaler\n"
+    )
+    assert lines(path, image("2.6")) == [f"scikit-learn=={version('scikit-learn')}"]
+
+
 # What is local becomes files
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -139,10 +140,11 @@ def test_packaging_a_file_in_its_place_leaves_it_alone(tmp_path):
     assert (tmp_path / "model.pth").stat() == before
 
 
-def test_a_requirement_of_the_models_code_is_noted(notebook):
+def test_what_the_models_code_imports_is_required(notebook):
     notebook.run("import hypothesis\nclass Net(nn.Linear):\n    def forward(self, x): return hypothesis")
     result = notebook.package(notebook["Net"](1, 1))
-    assert any("hypothesis==" in note for note in result.notes)
+    assert {file.name: file.note for file in result.files}["code/requirements.txt"] == "1 requirement"
+    assert f"hypothesis=={version('hypothesis')}" in (notebook.directory / "code/requirements.txt").read_text()
 
 
 @pytest.mark.parametrize("save_as", ["state_dict", "torchscript", "module"])
