@@ -88,16 +88,14 @@ class Context:
         ``"model"``, as in the container.
     manifest
         None: the container reads it from a model archive, which SageMaker's model data is not.
-    request_ids, request_processor
-        Of the request being answered; None while the model is loaded.
-    metrics
-        Where handlers report metrics.
+    request_ids
+        Of the request being answered; None while the model is loaded, as is ``request_processor``.
     """
 
     def __init__(self, model_dir: str) -> None:
         self.model_name = "model"
         self.manifest: Any = None
-        self.system_properties: dict[str, Any] = {
+        self._system_properties: dict[str, Any] = {
             "model_dir": model_dir,
             "gpu_id": None,
             "batch_size": 1,
@@ -106,8 +104,10 @@ class Context:
             "limit_max_image_pixels": True,
         }
         self.request_ids: dict[int, str] | None = None
-        self.request_processor: list[RequestProcessor] | None = None
-        self.metrics = Metrics(self.model_name)
+        # Handlers that were written for TorchServe know these names too.
+        self._request_processor: list[RequestProcessor] = None  # type: ignore[assignment]
+        self._metrics = Metrics(self.model_name)
+        self._limit_max_image_pixels = True
         self.model_yaml_config: dict[str, Any] = {}
         self.stopping_criteria: Any = None
         self.header_key_sequence_id = os.getenv("TS_REQUEST_SEQUENCE_ID", "ts_request_sequence_id")
@@ -119,15 +119,28 @@ class Context:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Context) and self.__dict__ == other.__dict__
 
-    def begin(self, request_id: str, processor: RequestProcessor) -> None:
-        """Be about another request. Not for handlers."""
-        self.request_ids = self.metrics.request_ids = {0: request_id}
-        self.request_processor = [processor]
+    @property
+    def system_properties(self) -> dict[str, Any]:
+        """What TorchServe says about the model: its directory, and more."""
+        return self._system_properties
 
-    def _processor(self, idx: int) -> RequestProcessor:
-        if self.request_processor is None:
-            raise TypeError("There is no request while the model is loaded.")
-        return self.request_processor[idx]
+    @property
+    def request_processor(self) -> Any:
+        """Of each request being answered: here always one."""
+        return self._request_processor
+
+    @request_processor.setter
+    def request_processor(self, request_processor: Any) -> None:
+        self._request_processor = request_processor
+
+    @property
+    def metrics(self) -> Metrics:
+        """Where handlers report metrics."""
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     def get_request_id(self, idx: int = 0) -> str | None:
         """Return the id that the server gave the request."""
@@ -135,11 +148,11 @@ class Context:
 
     def get_request_header(self, idx: int, key: str) -> Any:
         """Return one header of the request, None if it has none of that name. The name's case matters."""
-        return self._processor(idx).get_request_property(key)
+        return self._request_processor[idx].get_request_property(key)
 
     def get_all_request_header(self, idx: int) -> dict[str, Any]:
         """Return all headers of the request."""
-        return self._processor(idx).get_request_properties()
+        return self._request_processor[idx].get_request_properties()
 
     def set_response_content_type(self, idx: int, value: str) -> None:
         """Set the answer's Content-Type. The toolkit does so itself after ``output_fn``."""
@@ -151,30 +164,30 @@ class Context:
 
     def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
         """Set the answer's status and reason phrase. Does nothing while the model is loaded."""
-        if self.request_processor is not None:
-            self.request_processor[idx].report_status(code, reason_phrase=phrase)
+        if self._request_processor is not None:
+            self._request_processor[idx].report_status(code, reason_phrase=phrase)
 
     def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
         """Set status and reason phrase of all answers in the batch."""
-        for processor in self.request_processor or ():
+        for processor in self._request_processor or ():
             processor.report_status(code, reason_phrase=phrase)
 
     def get_response_status(self, idx: int) -> tuple[int | None, str | None]:
         """Return the answer's status and reason phrase."""
-        processor = self._processor(idx)
+        processor = self._request_processor[idx]
         return processor.get_response_status_code(), processor.get_response_status_phrase()
 
     def get_response_headers(self, idx: int) -> dict[str, str]:
         """Return the headers that handlers set."""
-        return self._processor(idx).get_response_headers()
+        return self._request_processor[idx].get_response_headers()
 
     def set_response_header(self, idx: int, key: str, value: str) -> None:
         """Set one header of the answer."""
-        self._processor(idx).add_response_property(key, value)
+        self._request_processor[idx].add_response_property(key, value)
 
     def get_sequence_id(self, idx: int) -> Any:
         """Return the request's sequence id, None if it is part of no sequence."""
-        return self._processor(idx).get_request_property(self.header_key_sequence_id)
+        return self._request_processor[idx].get_request_property(self.header_key_sequence_id)
 
 
 class PredictionException(Exception):  # noqa: N818 - TorchServe's name
@@ -197,6 +210,7 @@ def provide_torchserve() -> None:
     if "ts" in sys.modules or find_spec("ts") is not None:
         return
     Context.__module__ = RequestProcessor.__module__ = "ts.context"
+    PredictionException.__module__ = "ts.utils.util"
     contents: dict[str, dict[str, object]] = {
         "ts": {"__version__": _VERSION},
         "ts.context": {"Context": Context, "RequestProcessor": RequestProcessor},

@@ -127,7 +127,7 @@ class Model:
             first = self._piece(next(result, b""))
         except Exception as error:  # noqa: BLE001 - as the toolkit does
             processor = RequestProcessor(processor.get_request_properties())
-            self._context.begin(request_id, processor)
+            self._begin(request_id, processor)
             yield self._whole(self._error(error), processor, request_id).frame()
             return
         yield _answer(processor, first, request_id).frame(more=True)
@@ -154,7 +154,7 @@ class Model:
         properties.update(in_java_order(headers))
         request_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         processor = RequestProcessor(properties)
-        self._context.begin(request_id, processor)
+        self._begin(request_id, processor)
         try:
             (result,) = self._transformer.transform([inputs], self._context)
         except Exception as error:  # the toolkit could not even make an answer of an exception
@@ -163,6 +163,10 @@ class Model:
                 return Answer.error(507, "InternalServerException", "Out of resources")
             return Answer.error(503, "InternalServerException", "Prediction failed")
         return result, processor, request_id
+
+    def _begin(self, request_id: str, processor: RequestProcessor) -> None:
+        self._context.request_ids = self._context.metrics.request_ids = {0: request_id}
+        self._context.request_processor = [processor]
 
     def _whole(self, result: object, processor: RequestProcessor, request_id: str) -> Answer:
         content = _content(result)
