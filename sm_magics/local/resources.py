@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .account import Account
@@ -55,8 +56,8 @@ class Resource:
         Seconds since the epoch.
     status
         Empty for what has none.
-    document
-        What its owner keeps about it.
+    text
+        What its owner keeps about it, as JSON.
     """
 
     kind: Kind
@@ -65,7 +66,13 @@ class Resource:
     created: float
     modified: float
     status: str
-    document: dict[str, Any]
+    text: str
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What its owner keeps about it. Lists, and requests to an endpoint, have no need to read it."""
+        document: dict[str, Any] = json.loads(self.text)
+        return document
 
 
 class Resources:
@@ -206,7 +213,7 @@ class Resources:
 def _resource(row: Any) -> Resource:
     return Resource(
         Kind[row["kind"]], row["name"], row["arn"], row["created"], row["modified"], row["status"],
-        json.loads(row["document"]),
+        row["document"],
     )  # fmt: skip
 
 

@@ -279,6 +279,7 @@ async def _serve(directory: Path, port: int | None, warm: str | None, idle_stop:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nobody stands before it
             timeout_keep_alive=60,
             timeout_graceful_shutdown=_GRACE,
         )
