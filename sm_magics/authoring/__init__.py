@@ -8,6 +8,7 @@ from .live import own_file
 from .loading import LoadedBy, code_expectations
 from .notebook_names import NotebookNames, notebook_names, write_notebook_names
 from .notebook_source import Slice, slice_of, slice_of_names
+from .requirement_checks import check_isolation
 from .requirements import ensure_requirements
 from .script import Script, Section
 
@@ -21,6 +22,7 @@ __all__ = [
     "Section",
     "Slice",
     "Written",
+    "check_isolation",
     "code_expectations",
     "ensure_requirements",
     "notebook_names",
