@@ -13,12 +13,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from sm_magics.home import ServiceAddress
 
 PATIENCE = 60.0
+
+# The machine may be busy: how long an example takes says nothing about what is tested.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 # What loads or serves a model needs torch, which is the user's: scripts/matrix.py also tests without it.
 _NEED_TORCH = (
@@ -29,6 +36,7 @@ _NEED_TORCH = (
         for name in (
             "endpoints",
             "hosting",
+            "metrics",
             "kill",
             "load",
             "logs",

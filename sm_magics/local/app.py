@@ -175,6 +175,9 @@ class App:
 
     async def _json_answer(self, request: Request, service: JsonService, body: bytes) -> Response:
         prefix, _, name = request.header("x-amz-target").partition(".")
+        if request.header("smithy-protocol"):
+            # Not for moto to answer: it knows nothing of what was measured here.
+            raise ApiError("UnknownOperationException", "The protocol rpc-v2-cbor is not available on this machine.")
         if prefix != service.prefix or name not in service.operations:
             raise unknown_operation(prefix or "A request without X-Amz-Target", name)
         model = service.model().operation_model(name)

@@ -11,6 +11,10 @@ from pathlib import Path, PurePosixPath
 #: SageMaker's own default volume size is 30 GB.
 LARGEST = 30 * 10**9
 MOST_FILES = 100_000
+#: What unpacks to so many times its own size, and to more than so many bytes, is no model but a bomb: gzip manages a
+#: thousand times with nothing but zeros.
+RATIO = 200
+_SMALL = 1 << 30
 #: Disk space that is left to everything else, in bytes.
 _SPARE = 256 << 20
 _PIECE = 1 << 20
@@ -24,7 +28,8 @@ def extract(archive: Path, directory: Path) -> None:
     """Unpack a gzip-compressed tar archive.
 
     Refused are absolute paths, ``..``, links that lead out of the directory, devices, more than `MOST_FILES` entries
-    and more than `LARGEST` bytes or than the disk has to spare, whatever the sizes in the headers say. Owners, times
+    and more than `LARGEST` bytes or than the disk has to spare, whatever the sizes in the headers say, and what is many
+    times smaller than what it unpacks to. Owners, times
     and modes are not taken over, but for whether a file can be executed.
 
     ``tarfile.data_filter`` is not used: Python has it since 3.10.12 and 3.11.4 only, and needed several mends since.
@@ -37,6 +42,7 @@ def extract(archive: Path, directory: Path) -> None:
         If the directory cannot be written.
     """
     room = min(LARGEST, shutil.disk_usage(directory).free - _SPARE)
+    bomb = max(_SMALL, RATIO * archive.stat().st_size)
     unpacked = 0
     try:
         with tarfile.open(archive, "r:gz") as tar:
@@ -46,6 +52,8 @@ def extract(archive: Path, directory: Path) -> None:
                     raise BadArchiveError(f"it has more than {MOST_FILES} entries")
                 if unpacked > room:
                     raise BadArchiveError(f"it unpacks to more than {room} bytes")
+                if unpacked > bomb:
+                    raise BadArchiveError(f"it unpacks to more than {RATIO} times its size")
                 _check(member)
                 _write(tar, member, directory)
     except (tarfile.TarError, EOFError, ValueError, zlib.error) as error:

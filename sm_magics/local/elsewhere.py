@@ -30,8 +30,9 @@ LARGEST = 70 << 20
 _IDLE = 7200.0
 #: Seconds that it has to start, and for an answer.
 _PATIENCE = 120.0
-#: Services whose state is this service's own: what moto would say of them is about other things of the same names.
-_OWN = {"sagemaker", "logs", "s3"}
+#: Services whose state is this service's own: what moto would say of them is about other things of the same names, and
+#: the keys that its STS hands out open nothing here.
+_OWN = {"sagemaker", "logs", "s3", "sts"}
 #: Paths of moto's that are none of AWS's.
 _CLOSED = ("moto-api", "latest")
 _PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders")

@@ -88,6 +88,19 @@ def test_more_bytes_or_entries_than_allowed_are_refused_before_they_are_written(
     assert not (tmp_path / "model/zeros").exists()
 
 
+def test_a_bomb_is_refused_by_how_much_smaller_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "_SMALL", 1 << 20)
+    bomb = archive({"small": b"x", "zeros": b"\0" * (8 << 20)})
+    assert len(bomb) < (8 << 20) // 200
+    with pytest.raises(BadArchiveError, match="more than 200 times its size"):
+        unpack(tmp_path, bomb)
+    assert not (tmp_path / "model/zeros").exists()
+
+
+def test_zeros_are_unpacked_as_long_as_they_are_few(tmp_path):
+    assert (unpack(tmp_path, archive({"zeros": b"\0" * (8 << 20)})) / "zeros").stat().st_size == 8 << 20
+
+
 def test_too_many_entries_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MOST_FILES", 3)
     with pytest.raises(BadArchiveError, match="more than 3 entries"):
