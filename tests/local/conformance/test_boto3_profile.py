@@ -55,6 +55,28 @@ def test_a_profile_with_credential_process_and_endpoint_url_is_enough(service, p
     service.delete_endpoint("by-profile")
 
 
+def test_the_profile_that_env_writes_is_enough(service, tmp_path):
+    service.deploy("by-written-profile")
+    home = {"HOME": str(tmp_path)}
+    wrote = subprocess.run(
+        service.command("env", "--profile", "this-machine"),
+        env={**service.environment, **home},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert wrote.returncode == 0, wrote.stderr
+    # What the profile runs to get the keys says itself where the service's state is, if that is not the usual place.
+    done = run(
+        CLIENT, "by-written-profile", environ={"PATH": os.environ["PATH"], **home, "AWS_PROFILE": "this-machine"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[1] == "[2, 4]"
+    assert service.address["secret_key"] not in (tmp_path / ".aws" / "config").read_text()
+    service.delete_endpoint("by-written-profile")
+
+
 def test_the_variables_of_env_are_enough(service, environ):
     service.deploy("by-variables")
     done = run(CLIENT, "by-variables", environ=environ)
