@@ -49,8 +49,7 @@ def _failure(value: Failure, notebook: str) -> list[Part]:
     lines = value.exception.splitlines()
     bold = Part(f"<p><b>{page.escape(lines[0] if lines else '')}</b></p>", f"  {lines[0] if lines else ''}")
     result = [bold]
-    if len(lines) > 1:
-        result.append(page.listing(lines[1:]))
+    result += [page.paragraph(line, dim=True) for line in lines[1:]]
     for frame in value.frames[:-1]:
         result.append(_place(frame, notebook))
         result.append(_listing([(frame.cell_line or frame.line, frame.text)], frame.cell_line or frame.line))

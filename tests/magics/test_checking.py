@@ -179,7 +179,10 @@ def test_the_same_package_is_not_proven_twice(checking, monkeypatch):
     assert checking.namespace["other"] is not first
 
 
-def test_interrupting_ends_the_worker(checking):
+def test_interrupting_ends_the_worker(checking, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     checking.succeed(
         "%%sm_inference\nimport time\ndef predict_fn(data, model):\n"
         "    print('asleep', flush=True)\n    time.sleep(1000)\n"
@@ -193,7 +196,7 @@ def test_interrupting_ends_the_worker(checking):
         # The worker is the one process that is new; it has been asked once it sleeps.
         for _ in range(6000):
             new = [one for one in me.children(recursive=True) if one.pid not in before]
-            if new and any("asleep" in log.read_text() for log in Path(tempfile.gettempdir()).glob("sm_magics-*/log")):
+            if new and any("asleep" in log.read_text() for log in scratch.glob("sm_magics-*/log")):
                 break
             pause.wait(0.01)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
