@@ -34,7 +34,7 @@ def put_on(cls: type, definition: ast.ClassDef | None, notebook: str) -> Iterato
     defined = {binding.node.name: binding.node for binding in body if isinstance(binding.node, ast.FunctionDef)}
     prefix = f"_{cls.__name__.lstrip('_')}__"
     for attribute, value in list(vars(cls).items()):
-        function = _function(value)
+        function = function_of(value)
         home = getattr(function, "__module__", None)  # None for what exec made, such as a dataclass's methods
         if function is None or not home or not (home == notebook or (definition and own_file(home))):
             continue
@@ -89,7 +89,7 @@ def _is_special(cls: type) -> bool:
     return type(cls) not in {type, ABCMeta} or issubclass(cls, tuple)
 
 
-def _function(value: object) -> FunctionType | None:
+def function_of(value: object) -> FunctionType | None:
     """Return the function that an attribute of a class is made of, if there is one."""
     for inside in ("fget", "func", "__func__"):
         value = getattr(value, inside, None) or value

@@ -21,10 +21,11 @@ from .live import is_plain
 
 # What may be called for a constant: it makes a value from its arguments, quickly, and touches nothing else.
 _MAKERS = {
-    "abs", "all", "any", "bool", "bytes", "chr", "dict", "divmod", "enumerate", "filter", "float", "frozenset",
-    "getattr", "hasattr", "int", "isinstance", "len", "list", "map", "max", "min", "object", "ord", "pow", "range",
-    "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "zip",
-    "abc", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "itertools",
+    "abs", "all", "any", "bool", "bytes", "chr", "classmethod", "dict", "divmod", "enumerate", "filter", "float",
+    "frozenset", "getattr", "hasattr", "int", "isinstance", "len", "list", "map", "max", "min", "object", "ord",
+    "pow", "property", "range", "repr", "reversed", "round", "set", "slice", "sorted", "staticmethod", "str", "sum",
+    "tuple", "zip", "abc", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
+    "itertools",
     "logging.getLogger", "math", "operator", "pathlib.Path", "pathlib.PurePath", "pathlib.PurePosixPath", "re",
     "string", "types", "typing", "typing_extensions",
     "torch.Size", "torch.arange", "torch.backends.mps.is_available", "torch.cuda.is_available", "torch.device",
@@ -108,6 +109,8 @@ class Constants:
         if name in _OF_THE_MOMENT:
             return False
         parts = name.split(".")
+        if parts[:2] == ["torch", "nn"] and len(parts) > 2 and parts[2][:1].isupper():  # noqa: PLR2004
+            return True  # a layer: it has its weights by chance, so only one without any comes out the same
         return any(".".join(parts[:length]) in _MAKERS for length in range(1, len(parts) + 1))
 
 
@@ -151,7 +154,12 @@ def alike(one: Any, two: Any, depth: int = 0) -> bool:  # noqa: C901, PLR0911 - 
         return True
     if (equal := _equal(one, two)) or type(one).__eq__ is not _BY_IDENTITY or not hasattr(one, "__dict__"):
         return equal
-    return alike(vars(one), vars(two), depth + 1)
+    return alike(_state(one), _state(two), depth + 1)
+
+
+def _state(value: Any) -> dict[str, Any]:
+    """Return what an object holds; the mode that a layer is in changes with the model that it is part of."""
+    return {name: held for name, held in vars(value).items() if name != "training" or "_parameters" not in vars(value)}
 
 
 def _called(cls: type) -> tuple[str, str]:

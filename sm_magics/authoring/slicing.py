@@ -21,6 +21,7 @@ from .cells import Statement, history, inner_definition, latest, star_import, st
 from .checks import dotted
 from .constants import Constants
 from .live import NOTHING, importable, made_in, written_out
+from .settled import settled
 from .values import AsSource, Values
 
 _NOT_OURS = {"__name__", "__file__", "__doc__", "__class__"}
@@ -328,7 +329,10 @@ class Slicer:
                 self._cells[filename] = statements("".join(linecache.getlines(filename)), 0)
             for statement in reversed(self._cells[filename]):
                 if name in statement.binding.defined and not isinstance(statement.node, ast.Assign | ast.AnnAssign):
-                    return self._alone(self._placed(statement), name, value)
+                    found = self._alone(self._placed(statement), name, value)
+                    found, lost = settled(found, value, self._constants, self._namespace)
+                    self._missing.update({f"{name}.{one}": None for one in lost})
+                    return found
         return None
 
     def _alone(self, statement: Statement, name: str, value: object) -> Statement:

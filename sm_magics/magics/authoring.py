@@ -49,7 +49,6 @@ class AuthoringMagics(SessionMagics):
         written = folder.write_section(cell, name=options.name, author=author, force=options.force)
         taking = {"take": options.with_notebook_names, "force": options.force}
         written = _with_notebook_names(self.session, folder, written, **taking)
-        written = _with_offers(self.session, folder, written)
         self.session.show(render.written(written))
         if options.run:
             self.session.run(cell)
@@ -86,15 +85,6 @@ class AuthoringMagics(SessionMagics):
             framework_version=settings.framework_version,
             image_uri=settings.image_uri,
         )
-
-
-def _with_offers(session: SmMagics, folder: CodeFolder, written: Written) -> Written:
-    """Return what was written, its findings saying how names that only the notebook has could be taken along."""
-    from sm_magics.authoring.notebook_names import advised
-
-    script = folder.read_script()
-    findings = advised(written.findings, script, cells=session.cells(), namespace=session.shell.user_ns)
-    return replace(written, findings=findings)
 
 
 def _with_notebook_names(

@@ -161,7 +161,8 @@ def model_code(
     if attached:
         owner, _, method = attached[0].rpartition(".")
         raise InferenceScriptError(
-            f"{attached[0]} was put on the class after its definition, in a way that does not travel with its source.",
+            f"{attached[0]} was put on the class after its definition, or has changed since, in a way that does not "
+            "travel with its source.",
             hint=f"def {method}(self, …): …   # inside class {owner}, or a function, then: {owner}.{method} = {method}",
         )
     names = tuple(name for name in found.names if name not in {"build_model", "_bare", "_object"})

@@ -1,0 +1,33 @@
+"""What the handlers use of the notebook is taken along by the options of the magics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def test_names_of_the_notebook_go_into_the_script(notebook):
+    notebook.succeed("LABELS = ['cat', 'dog']\ndef clean(s):\n    return s.strip()  # spaces\n")
+    notebook.succeed(
+        "%%sm_inference --with-notebook-names\n"
+        "def input_fn(body, content_type):\n    return LABELS.index(clean(body))\n"
+    )
+    script = Path("code/inference.py").read_text()
+    assert "LABELS = ['cat', 'dog']\n" in script
+    assert "    return s.strip()  # spaces\n" in script
+    assert "SM111" not in notebook.text
+
+
+def test_variables_go_with_the_model(notebook):
+    pytest.importorskip("torch")
+    notebook.succeed(
+        "import numpy as np\nfrom torch import nn\nscaler = np.random.rand(300)\nnet = nn.Linear(2, 1)\nother = 3"
+    )
+    notebook.succeed("%%sm_inference\ndef input_fn(body, content_type):\n    return scaler\n")
+    assert "%sm_package model --with scaler" in notebook.text
+    error = notebook.raised("%sm_package net")
+    assert "--with scaler" in str(error)
+    notebook.succeed("%sm_package net --with scaler,other")
+    assert "from sm_objects import other, scaler\n" in Path("code/inference.py").read_text()
+    assert Path("code/sm_objects/scaler.npy").is_file()
