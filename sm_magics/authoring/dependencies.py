@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from .distribution_names import distribution_of
-from .distributions import bringing, origin, requirements_of
+from .distributions import bringing, origin, requirements_of, said
 from .findings import Finding
 from .image import Image
 from .imported import Import, foreign_imports, imported, is_inside
@@ -111,9 +111,9 @@ def removed_modules(image: Image) -> frozenset[str]:
 
 def pinned(distribution: Distribution) -> str:
     """Return the requirement for a distribution in its version, without the label of a local build (``+cpu``)."""
-    name = distribution.metadata["Name"]
+    name = said(distribution, "Name")
     if canonicalize_name(name) in TORCH_FAMILY:
-        return str(name)
+        return name
     return f"{name}=={distribution.version.partition('+')[0]}"
 
 
@@ -203,7 +203,7 @@ class _Work:
 
     def install(self, one: Import, distribution: Distribution) -> None:
         """Take a requirement for a distribution, or its files if it was installed from this machine."""
-        name = canonicalize_name(distribution.metadata["Name"])
+        name = canonicalize_name(said(distribution, "Name"))
         self.provided[one.top] = name
         if name in self.requirements:
             return
@@ -219,8 +219,8 @@ class _Work:
 def conflicts(one: Import, distribution: Distribution, image: Image) -> list[Finding]:
     """Return why a distribution, as it is installed here, does not go with an image's Python or torch."""
     found = []
-    what = f"{distribution.metadata['Name']} {distribution.version}"
-    python = str(distribution.metadata["Requires-Python"] or "")
+    what = f"{said(distribution, 'Name')} {distribution.version}"
+    python = said(distribution, "Requires-Python")
     if not _contains(python, image.python):
         found.append(
             Finding(
@@ -228,7 +228,7 @@ def conflicts(one: Import, distribution: Distribution, image: Image) -> list[Fin
                 "error",
                 f"{what} needs Python {python}, and {image} has {image.python}: pip would refuse requirements.txt, and "
                 "the container would end before it serves.",
-                f"%pip install a version of {distribution.metadata['Name']} that still supports Python "
+                f"%pip install a version of {said(distribution, 'Name')} that still supports Python "
                 f"{'.'.join(map(str, image.python_minor))}, and package again.",
                 path=one.path,
                 line=one.line,
@@ -242,7 +242,7 @@ def conflicts(one: Import, distribution: Distribution, image: Image) -> list[Fin
                     "warning",
                     f"{what} needs torch{specifier}: pip would put another torch in the place of {image}'s, which "
                     "takes minutes at every start, and torchvision and its kin would no longer fit.",
-                    f"%pip install a version of {distribution.metadata['Name']} that works with torch {image.torch}, "
+                    f"%pip install a version of {said(distribution, 'Name')} that works with torch {image.torch}, "
                     "and package again.",
                     path=one.path,
                     line=one.line,

@@ -30,7 +30,7 @@ def bringing(modules: Collection[str]) -> dict[str, Distribution]:
     there: dict[str, Distribution] = {}
     for one in distributions():
         # The first on the path is the one that is imported. A damaged directory has no name.
-        if name := one.metadata["Name"]:
+        if name := said(one, "Name"):
             there.setdefault(canonicalize_name(name), one)
     best: dict[str, tuple[int, Distribution]] = {}
     for name in sorted(there, key=lambda name: (not _is_namesake(name, modules), name)):
@@ -45,6 +45,11 @@ def bringing(modules: Collection[str]) -> dict[str, Distribution]:
             if depth > best.get(module, (0, None))[0]:
                 best[module] = (depth, there[name])
     return {module: found for module, (_, found) in best.items()}
+
+
+def said(distribution: Distribution, field: str) -> str:
+    """Return a field of a distribution's metadata, empty where it is missing: a damaged one has not even a name."""
+    return str((distribution.metadata.get_all(field) or [""])[0])
 
 
 def _is_namesake(name: str, modules: Collection[str]) -> bool:
@@ -89,7 +94,7 @@ def origin(distribution: Distribution) -> tuple[str, Path | None]:
         return "", None
     if url.startswith("file:"):
         return "", Path(url2pathname(unquote(urlsplit(url).path)))
-    name = distribution.metadata["Name"]
+    name = said(distribution, "Name")
     if version_control := found.get("vcs_info"):
         return f"{name} @ {version_control['vcs']}+{url}@{version_control['commit_id']}", None
     return f"{name} @ {url}", None
@@ -105,7 +110,7 @@ def closure(names: Collection[str]) -> tuple[set[str], bool]:
     """
     from packaging.requirements import InvalidRequirement, Requirement
 
-    there: dict[str, Distribution] = {canonicalize_name(one.metadata["Name"] or ""): one for one in distributions()}
+    there: dict[str, Distribution] = {canonicalize_name(said(one, "Name")): one for one in distributions()}
     found: set[str] = set()
     known = True
     todo = list(names)

@@ -66,7 +66,7 @@ def lines(code: Path, image: Image | None = BARE, **options) -> list[str]:
 
 
 def expect_installed(*names: str) -> None:
-    there = {canonicalize_name(one.metadata["Name"] or "") for one in distributions()}
+    there = {canonicalize_name(one.name or "") for one in distributions()}
     if missing := {canonicalize_name(name) for name in names} - there:
         pytest.skip(f"not installed: {missing}")
 
