@@ -36,10 +36,10 @@ _NEED_TORCH = (
         for name in (
             "endpoints",
             "hosting",
-            "metrics",
             "kill",
             "load",
             "logs",
+            "metrics",
             "runtime",
             "service",
             "training",

@@ -36,11 +36,11 @@ class _Incoming:
 
     def __init__(self, receive: Receive, *, awaits_word: bool) -> None:
         self._receive = receive
-        self._awaits_word = awaits_word
+        self.awaits_word = awaits_word
         self._is_complete = False
 
     async def __call__(self) -> MutableMapping[str, Any]:
-        self._awaits_word = False
+        self.awaits_word = False
         message = await self._receive()
         self._is_complete = not message.get("more_body", False)
         return message
@@ -48,11 +48,8 @@ class _Incoming:
     async def is_over(self) -> bool:
         """Return whether nothing of the body is left to come.
 
-        What the client sends already is let in and dropped, up to a bound: it reads no answer before it has sent
-        all. But one that waits for ``100 Continue`` (as boto3 does with S3) never sends a body that was refused.
+        What the client sends already is let in and dropped, up to a bound: it reads no answer before it has sent all.
         """
-        if self._awaits_word:
-            return False
         dropped = 0
         while not self._is_complete and dropped < _MOST_DROPPED:
             dropped += len((await self()).get("body", b""))
@@ -136,9 +133,17 @@ class Request:
             more = message.get("more_body", False)
 
     async def is_over(self) -> bool:
-        """Return whether the connection may be used for another request once this one is answered."""
+        """Return whether the connection may be used for another request once this one is answered.
+
+        Not after one that waits for ``100 Continue``, as boto3 does with S3: it never sends a body that was refused,
+        and botocore 1.37 then takes this answer's status for that of the next one, even without a body.
+        """
+        if not isinstance(self.receive, _Incoming):
+            return True
+        if self.receive.awaits_word:
+            return False
         has_body = self.header("content-length", "0") != "0" or self.header("transfer-encoding") != ""
-        return not has_body or not isinstance(self.receive, _Incoming) or await self.receive.is_over()
+        return not has_body or await self.receive.is_over()
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body.

@@ -157,7 +157,7 @@ def test_what_cannot_be_read_is_refused(cloudwatch):
 
 
 def test_anybody_adds_metrics_and_pages_through_them(cloudwatch):
-    namespace = f"Mine/{cloudwatch.meta.service_model.metadata['protocol']}"
+    namespace = f"Mine/{time.time_ns()}"
     minute = datetime.now(timezone.utc).replace(second=0, microsecond=0) - timedelta(minutes=10)
     labelled = [{"Name": "a", "Value": "b"}]
     data = [

@@ -72,7 +72,8 @@ def test_writing_depends_on_conditions(s3, head):
     assert refused(s3.put_object, **{**named, "Key": "none"}, Body=b"", IfMatch='"a"') == ("NoSuchKey", 404)
     s3.put_object(**named, Body=b"new", IfMatch=head["ETag"])
     assert read(s3, KEY) == b"new"
-    assert refused(s3.delete_object, **named, IfMatch=head["ETag"]) == ("PreconditionFailed", 412)
+    if "IfMatch" in s3.meta.service_model.operation_model("DeleteObject").input_shape.members:  # not in boto3 1.37
+        assert refused(s3.delete_object, **named, IfMatch=head["ETag"]) == ("PreconditionFailed", 412)
     s3.delete_object(**named)
     s3.delete_object(**named)
     s3.put_object(**named, Body=b"first", IfNoneMatch="*")
@@ -172,14 +173,15 @@ def test_copies_keep_or_replace_what_belongs_to_the_object(s3):
     copied = s3.copy_object(**named)["CopyObjectResult"]
     assert copied["ETag"] == f'"{hashlib.md5(b"abc").hexdigest()}"'
     head = s3.head_object(Bucket=BUCKET, Key="copy/to")
-    assert (head["Metadata"], head["ContentType"], head["TagCount"]) == ({"a": "1"}, "text/plain", 1)
+    assert (head["Metadata"], head["ContentType"]) == ({"a": "1"}, "text/plain")
+    assert s3.get_object_tagging(Bucket=BUCKET, Key="copy/to")["TagSet"] == [{"Key": "t", "Value": "1"}]
     s3.copy_object(
         **named, Metadata={"b": "2"}, MetadataDirective="REPLACE", Tagging="", TaggingDirective="REPLACE",
         ChecksumAlgorithm="SHA256",
     )  # fmt: skip
     head = s3.head_object(Bucket=BUCKET, Key="copy/to", ChecksumMode="ENABLED")
     assert (head["Metadata"], head["ContentType"]) == ({"b": "2"}, "binary/octet-stream")
-    assert "TagCount" not in head
+    assert s3.get_object_tagging(Bucket=BUCKET, Key="copy/to")["TagSet"] == []
     assert head["ChecksumSHA256"] == sums(b"abc")["SHA256"]
     itself = {**source, "CopySource": source}
     assert refused(s3.copy_object, **itself) == ("InvalidRequest", 400)
