@@ -21,6 +21,10 @@
     │   ├── DeploymentInterrupted    an Interrupted, while an endpoint comes up
     │   └── EndpointConflictError    the name belongs to somebody else's endpoint
     ├── EndpointNotFound             no endpoint of that name
+    ├── TrainingJobError             a training job, or what it left
+    │   ├── TrainingJobNotFound      no training job of that name
+    │   ├── TrainingJobFailed        SageMaker, or the script, gave up on it; `.reason`, `.log`
+    │   └── TrainingJobTimeout       still running; it goes on
     ├── PredictionError              from a value to an answer
     │   ├── PayloadError             the value cannot be encoded
     │   └── ModelError               the handlers raised; `.traceback`
@@ -156,6 +160,35 @@ class EndpointConflictError(DeploymentError):
 
 class EndpointNotFound(SmMagicsError):  # noqa: N818
     """There is no endpoint of that name."""
+
+
+class TrainingJobError(SmMagicsError):
+    """Something about a training job, or about what it left in S3."""
+
+
+class TrainingJobNotFound(TrainingJobError):  # noqa: N818
+    """There is no training job of that name."""
+
+
+class TrainingJobFailed(TrainingJobError):  # noqa: N818 - SageMaker's own word for the status
+    """The training job failed, or was stopped.
+
+    Attributes
+    ----------
+    reason
+        SageMaker's ``FailureReason``.
+    log
+        What its containers printed.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", reason: str = "", log: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        self.log = log
+
+
+class TrainingJobTimeout(TrainingJobError):  # noqa: N818
+    """The training job still runs. It goes on."""
 
 
 class PredictionError(SmMagicsError):

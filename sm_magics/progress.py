@@ -29,21 +29,43 @@ class Progress:
 
 @dataclass(frozen=True)
 class StatusChanged:
-    """SageMaker reports another status for an endpoint.
+    """SageMaker reports another status for an endpoint or a training job.
 
     Attributes
     ----------
     name
-        The endpoint's name.
+        The endpoint's or the job's name.
     status
         SageMaker's own word: ``Creating``, ``InService``, ``Failed``, …
+    detail
+        A training job's ``SecondaryStatus``; empty where SageMaker says no more than the status.
     """
 
     name: str
     status: str
+    detail: str = ""
 
 
-Event: TypeAlias = Progress | StatusChanged
+@dataclass(frozen=True)
+class StatusUnknown:
+    """SageMaker cannot be asked about an endpoint or a training job at the moment. It goes on unseen.
+
+    Attributes
+    ----------
+    name
+        The endpoint's or the job's name.
+    why
+        A sentence: no network, expired credentials, too many requests.
+    hint
+        What to do about it, empty where nothing can be done but wait.
+    """
+
+    name: str
+    why: str
+    hint: str = ""
+
+
+Event: TypeAlias = Progress | StatusChanged | StatusUnknown
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -30,6 +30,8 @@ hypothesis.settings.load_profile("unhurried")
 # What loads or serves a model needs torch, which is the user's: scripts/matrix.py also tests without it.
 _NEED_TORCH = (
     "hosting/test_deploying.py",
+    "hosting/test_training_jobs.py",
+    "hosting/test_watching.py",
     "local/conformance",
     *(
         f"local/test_{name}.py"

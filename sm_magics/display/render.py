@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sm_magics.authoring import Finding, Written
 from sm_magics.hosting import Diagnosis, Endpoint, Removal, diagnosis
 from sm_magics.packaging import Package, Report
-from sm_magics.progress import Event, StatusChanged
+from sm_magics.progress import Event, StatusChanged, StatusUnknown
 
 from . import page
 from .page import BAD, BUSY, OK, WARN, Part, Shown
@@ -145,10 +145,17 @@ def _tree(rows: Sequence[tuple[list[str], str, str]]) -> list[list[str]]:
     return lines
 
 
+def status_word(status: str) -> str:
+    """Return SageMaker's word for a status as it is shown to people."""
+    return _WORDS.get(status, status)
+
+
 def event(name: str, value: Event) -> Shown:
     """Return how far work has come. Shown while it goes on, never saved."""
     if isinstance(value, StatusChanged):
-        return page.card(BUSY, value.name, _WORDS.get(value.status, value.status))
+        return page.card(BUSY, value.name, " · ".join(filter(None, (status_word(value.status), value.detail))))
+    if isinstance(value, StatusUnknown):
+        return page.card(WARN, value.name, "not known at the moment", page.paragraph(value.why, code=value.hint))
     if not value.total:
         return page.card(BUSY, name, f"{value.phase} {value.note}".rstrip())
     share = min(1.0, value.done / value.total)

@@ -19,7 +19,7 @@ from sm_magics.errors import (
 from sm_magics.progress import Listener, StatusChanged, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import diagnosis, invoking, logs, plan, references
+from . import diagnosis, invoking, logs, plan, references, watching
 from .connection import Connection, connect, found
 
 IN_SERVICE = "InService"
@@ -93,6 +93,16 @@ class Endpoint:
         return connect(self.settings.override(region=self.where))
 
     @property
+    def detail(self) -> str:
+        """What SageMaker says beyond the status: nothing, of an endpoint."""
+        return ""
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it was on its way to another status when last fetched."""
+        return self.status in MOVING
+
+    @property
     def is_in_service(self) -> bool:
         """Whether it was in service when last fetched."""
         return self.status == IN_SERVICE
@@ -164,6 +174,10 @@ class Endpoint:
         if self.status != IN_SERVICE or self.is_rolled_back:
             raise self.failure()
         return self
+
+    def watch(self, listener: Listener) -> watching.Watch:
+        """Have a listener told of each status from now on, on a thread of its own. See `watching.watch`."""
+        return watching.watch(self, listener)
 
     def failure(self) -> EndpointFailed:
         """Return the error that says why it failed, out of SageMaker's reason and its log."""

@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from sm_magics.progress import Event, StatusChanged
+from sm_magics.progress import Event, StatusChanged, StatusUnknown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,7 +48,7 @@ class Live:
     def __call__(self, event: Event) -> None:
         """Show an event, unless the last one was a moment ago."""
         now = time.monotonic()
-        if not self._draws or (now < self._next and not isinstance(event, StatusChanged)):
+        if not self._draws or (now < self._next and not isinstance(event, (StatusChanged, StatusUnknown))):
             return
         if not self._has_drawn and now < self._next:
             return

@@ -9,7 +9,10 @@ import tarfile
 
 import pytest
 
+from sm_magics.hosting import connection
+from sm_magics.hosting.machine import ensure_running
 from sm_magics.packaging import Package
+from sm_magics.settings import Settings
 
 ECHO = """
 import json
@@ -45,3 +48,24 @@ def pack(tmp_path):
         return Package.open(path)
 
     return make
+
+
+@pytest.fixture
+def as_aws(machine, monkeypatch):
+    """Settings that lead to SageMaker on this machine as if it were a region of AWS: by boto3's own variables."""
+    address = ensure_running()
+    for name, value in {
+        "AWS_ENDPOINT_URL": address.url,
+        "AWS_ACCESS_KEY_ID": address.access_key,
+        "AWS_SECRET_ACCESS_KEY": address.secret_key,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(machine.home / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(machine.home / "no-credentials"),
+        "AWS_MAX_ATTEMPTS": "1",  # what is injected is not tried again behind the test's back
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(connection, "_aws", {})
+    return Settings(
+        region=address.region, instance_type="ml.m5.large", role=f"arn:aws:iam::{address.account}:role/sm-magics"
+    )
