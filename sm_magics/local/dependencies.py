@@ -19,8 +19,6 @@ from sm_magics.serving.requirements import RequirementsFailed, check
 #: Container environment: what to do about ``code/requirements.txt``: ``install`` (as the container), or ``ignore``.
 REQUIREMENTS = "SM_MAGICS_REQUIREMENTS"
 
-__all__ = ["REQUIREMENTS", "Dependencies", "RequirementsFailed"]
-
 
 class Dependencies:
     """What is known about interpreters and requirements files."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import shutil
 import time
@@ -40,18 +39,9 @@ _logger = logging.getLogger(__name__)
 
 @dataclass
 class _Life:
-    """What runs of one endpoint.
-
-    Attributes
-    ----------
-    version
-        What answers, or will once it is up; None for an endpoint that failed.
-    starting
-        Ends when `version` is up again after the service was started again.
-    """
+    """What there is of one endpoint: `version` answers, or will once it is up; None for an endpoint that failed."""
 
     version: Version | None = None
-    starting: asyncio.Task[None] | None = None
 
 
 class Endpoints:
@@ -85,8 +75,6 @@ class Endpoints:
         directory.mkdir(mode=0o700, exist_ok=True)
         self._lives: dict[str, _Life] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        # Those that come up again after a restart do so a few at a time.
-        self._again = asyncio.Semaphore(os.cpu_count() or 1)
         self._looking = asyncio.create_task(self._look())
 
     # What clients ask for
@@ -213,22 +201,24 @@ class Endpoints:
         row = self._records.find(name)
         if row is None or row.name != name or row.status not in {IN_SERVICE, UPDATING}:
             return None
-        life = self._lives[name]
-        if life.starting:
-            await asyncio.wait({life.starting})
-        return life.version
+        return self._lives[name].version
 
-    def are_idle(self) -> bool:
+    def are_gone(self) -> bool:
         """Return whether there is nothing that runs, or is about to, or that a request would start."""
         return not self._tasks and all(row.status == FAILED for row in self._records.all())
+
+    def are_asleep(self) -> bool:
+        """Return whether nothing runs, or is about to, until a request starts it."""
+        return not self._tasks and all(life.version.at_rest for life in self._lives.values() if life.version)
 
     # When the service starts and ends
 
     def restore(self) -> None:
         """Take up what an earlier service left, however it ended.
 
-        What was in service comes up again, what was being updated too, in its old version; what was being created
-        failed; what was being deleted is gone.
+        What was in service is so again, what was being updated too, in its old version: asleep, the next request starts
+        its workers. (To start all of them at once would wake what nobody has asked for since long ago.) What was being
+        created failed; what was being deleted is gone.
         """
         wanted = set()
         for row in self._records.all():
@@ -244,7 +234,6 @@ class Endpoints:
                     self._records.set(row, IN_SERVICE, {**row.document, "pending": None, "reason": reason})
                 wanted.add(row.document["version"])
                 life.version = self._version(row.name, row.document["version"], row.document["snapshot"])
-                life.starting = self._begin(self._start_again, row.name, life.version)
         for left in self._directory.iterdir():
             if left.name not in wanted:
                 shutil.rmtree(left, ignore_errors=True)
@@ -267,13 +256,6 @@ class Endpoints:
             await self._fail(name, version, str(error))
         else:
             await self._records.settle(name, IN_SERVICE)
-
-    async def _start_again(self, name: str, version: Version) -> None:
-        try:
-            async with self._again:
-                await version.bring_up(unpacked=True)
-        except VersionFailedError as error:
-            await self._give_up(name, version, str(error))
 
     async def _give_up(self, name: str, version: Version, reason: str) -> None:
         """End a version that cannot serve any more."""
@@ -300,17 +282,13 @@ class Endpoints:
             await version.discard(drain=0)
             return
         old, life.version = life.version, version
-        starting, life.starting = life.starting, None
         kept = document(version.snapshot, version_id, created=time.time(), deployment=deployment)
         await self._records.settle(name, IN_SERVICE, **kept)
-        await _cancelled(starting)
         if old:
             await old.discard(drain=DRAIN)
 
     async def _change(self, name: str, snapshot: Snapshot) -> None:
         life = self._lives[name]
-        if life.starting:
-            await asyncio.wait({life.starting})
         if life.version is None:
             await self._records.settle(name, FAILED, reason="The endpoint could not be started again.")
             return
@@ -325,7 +303,6 @@ class Endpoints:
     async def _delete(self, name: str) -> None:
         life = self._lives[name]
         version, life.version = life.version, None
-        await _cancelled(life.starting)
         if version:
             await version.discard(drain=_DRAIN)
         self._records.remove(name)
@@ -389,9 +366,3 @@ class Endpoints:
                 await self._records.settle(name, FAILED, reason=reason)
                 if version:
                     await version.discard(drain=0)
-
-
-async def _cancelled(task: asyncio.Task[None] | None) -> None:
-    if task and not task.done():
-        task.cancel()
-        await asyncio.wait({task})

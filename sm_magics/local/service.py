@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -52,6 +53,9 @@ from .training.operations import TrainingOperations
 
 #: Seconds without a request, and without an endpoint, after which the service ends; ``SM_MAGICS_IDLE_STOP`` overrides.
 IDLE_STOP = 600.0
+#: Seconds without a request after which the service ends though endpoints are in service, if all of them sleep;
+#: ``SM_MAGICS_ASLEEP_STOP`` overrides. Long: a client that knows no more than the address cannot start it again.
+ASLEEP_STOP = 86_400.0
 #: Seconds that lines of a log wait to be written together.
 _LOG_DELAY = 0.05
 #: Seconds that what was measured waits to be written together.
@@ -187,11 +191,18 @@ class Service:
         self._store.keep("port", str(listener.getsockname()[1]))
         return listener
 
-    def is_idle(self, seconds: float) -> bool:
-        """Return whether nothing runs here and nobody has asked for anything that long."""
+    def is_idle(self, *, empty: float, asleep: float) -> bool:
+        """Return whether nothing runs here and nobody has asked for anything for a time.
+
+        Parameters
+        ----------
+        empty, asleep
+            Seconds: without an endpoint, and with some that sleep.
+        """
+        if self.app.active or self._elsewhere.is_in_use() or not self.training.are_idle():
+            return False
         quiet = asyncio.get_running_loop().time() - self.app.last_request
-        used = self.app.active or self._elsewhere.is_in_use()
-        return quiet >= seconds and not used and self.endpoints.are_idle() and self.training.are_idle()
+        return (quiet >= empty and self.endpoints.are_gone()) or (quiet >= asleep and self.endpoints.are_asleep())
 
     async def close(self) -> None:
         """End all workers and write what is left to write."""
@@ -237,16 +248,28 @@ def run(*, port: int | None = None, warm: str | None = None) -> None:
     AlreadyRunningError
         If this user's service is running.
     ConfigurationError
-        If the state directory, ``SM_MAGICS_IDLE_STOP`` or ``SM_MAGICS_ENDPOINT_IDLE_STOP`` cannot be used.
+        If the state directory, or one of the variables ``SM_MAGICS_…`` with a number of seconds, cannot be used.
     OSError
         If the port is taken or the state directory cannot be written.
     """
     os.umask(0o077)
-    idle_stop = _seconds("SM_MAGICS_IDLE_STOP", IDLE_STOP)
-    idle_after = _seconds("SM_MAGICS_ENDPOINT_IDLE_STOP", IDLE_AFTER)
+    times = _Times(
+        empty=_seconds("SM_MAGICS_IDLE_STOP", IDLE_STOP),
+        asleep=_seconds("SM_MAGICS_ASLEEP_STOP", ASLEEP_STOP),
+        endpoint=_seconds("SM_MAGICS_ENDPOINT_IDLE_STOP", IDLE_AFTER),
+    )
     directory = home()
     with only_one(directory):
-        uvloop.run(_serve(directory, port, warm, idle_stop, idle_after))
+        uvloop.run(_serve(directory, port, warm, times))
+
+
+@dataclass(frozen=True)
+class _Times:
+    """Seconds without a request: until the service ends, empty or asleep, and until an endpoint sleeps."""
+
+    empty: float
+    asleep: float
+    endpoint: float
 
 
 def _seconds(variable: str, default: float) -> float:
@@ -262,8 +285,8 @@ def _seconds(variable: str, default: float) -> float:
     return seconds
 
 
-async def _serve(directory: Path, port: int | None, warm: str | None, idle_stop: float, idle_after: float) -> None:
-    service = Service(directory, idle_after=idle_after)
+async def _serve(directory: Path, port: int | None, warm: str | None, times: _Times) -> None:
+    service = Service(directory, idle_after=times.endpoint)
     listener = service.listen(port)
     address = _address(service.account, listener)
     try:
@@ -292,8 +315,9 @@ async def _serve(directory: Path, port: int | None, warm: str | None, idle_stop:
         address.write()
         _logger.info("SageMaker on this machine listens at %s", address.url)
         await asyncio.to_thread(service_model, "sagemaker")
-        while not server.should_exit and not service.is_idle(idle_stop):
-            await asyncio.wait({serving}, timeout=min(max(idle_stop / 10, 0.05), 1.0))
+        look = min(max(min(times.empty, times.asleep) / 10, 0.05), 1.0)
+        while not server.should_exit and not service.is_idle(empty=times.empty, asleep=times.asleep):
+            await asyncio.wait({serving}, timeout=look)
             if serving.done():
                 break
         server.should_exit = True

@@ -18,8 +18,9 @@ from typing import Any
 from sm_magics.serving.messages import ModelLoadFailed, Request
 from sm_magics.serving.parent import WarmParent
 from sm_magics.serving.pool import WorkerPool
+from sm_magics.serving.requirements import RequirementsFailed
 
-from .dependencies import REQUIREMENTS, Dependencies, RequirementsFailed
+from .dependencies import REQUIREMENTS, Dependencies
 from .errors import PING_FAILED
 from .fleet import Fleet, Reply, VersionFailedError
 from .interpreters import Interpreters
@@ -42,7 +43,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Version:
-    """One version of an endpoint.
+    """One version of an endpoint, asleep until it is brought up or asked.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ class Version:
         self.snapshot = snapshot
         self.config_name: str = snapshot["config"]["EndpointConfigName"]
         self.variants = variants_of(snapshot)
-        self._fleets: dict[str, Fleet] = {}
+        self._fleets = {variant.name: self._fleet(variant) for variant in self.variants}
         self._unpacking: asyncio.Future[None] | None = None
 
     def take(self, objects: Objects) -> None:
@@ -89,8 +90,8 @@ class Version:
             folder.mkdir(parents=True)
             ModelData.of(variant.container).take(objects, folder)
 
-    async def bring_up(self, *, unpacked: bool = False) -> None:
-        """Unpack the model data, unless that is done, and start.
+    async def bring_up(self) -> None:
+        """Unpack the model data and start.
 
         Raises
         ------
@@ -98,8 +99,7 @@ class Version:
             Whatever goes wrong: an endpoint never stays in transition.
         """
         try:
-            if not unpacked:
-                await self.unpack()
+            await self.unpack()
             await self.start()
         except VersionFailedError:
             raise
@@ -156,8 +156,7 @@ class Version:
         VersionFailedError
             If one is not. Its traceback is in the log then.
         """
-        for variant in self.variants:
-            fleet = self._fleets[variant.name] = self._fleet(variant)
+        for fleet in self._fleets.values():
             await fleet.start()
 
     def _fleet(self, variant: Variant) -> Fleet:

@@ -99,7 +99,8 @@ def test_an_interpreter_whose_name_is_no_text_fails_the_endpoint_which_can_be_de
     assert described["EndpointStatus"] == "Failed"
     assert "could not run the model server" in described["FailureReason"]
     assert "surrogates not allowed" in service.log("odd-python")
-    assert len(list((service.home / "run").iterdir())) == 1, "what the good interpreter has"
+    left = {path.name for path in (service.home / "run").iterdir()} - {"aws"}
+    assert len(left) == 1, "what the good interpreter has"
     service.delete_endpoint("odd-python")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 
+import psutil
 from local_service import DOUBLE, IMAGE, PATIENCE, fresh_home, model_archive, variant, wait_until
 
 from sm_magics.local import endpoints as transitions
@@ -41,6 +43,15 @@ def workers(service, name: str) -> list[int]:
     return [int(line.split()[1]) for line in lines if line.startswith("worker ")]
 
 
+def warm_processes(service) -> list[int]:
+    found = []
+    for child in psutil.Process(service.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "sm_magics.serving.forkserver" in child.cmdline():
+                found.append(child.pid)
+    return found
+
+
 def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -56,11 +67,28 @@ def test_an_idle_endpoint_stops_its_workers_says_so_and_wakes_with_the_next_requ
     wait_until(lambda: "No request came for 0.2 s: the workers stop." in own_service.log("sleepy"), what="sleep")
     (first,) = workers(own_service, "sleepy")
     wait_until(lambda: not is_running(first), what="the worker gone")
-    wait_until(lambda: not list((own_service.home / "run").iterdir()), what="the warm process gone")
+    wait_until(lambda: not warm_processes(own_service), what="the warm process gone")
     assert own_service.sagemaker.describe_endpoint(EndpointName="sleepy")["EndpointStatus"] == "InService"
     assert own_service.invoke("sleepy") == b"[2, 4]"
     assert len(set(workers(own_service, "sleepy"))) == 2
     assert own_service.sagemaker.describe_endpoint(EndpointName="sleepy")["EndpointStatus"] == "InService"
+
+
+def test_a_service_whose_endpoints_all_sleep_ends_and_the_next_one_wakes_who_is_asked(own_service):
+    own_service.start()
+    own_service.deploy("asked", TELLING)
+    own_service.deploy("forgotten", TELLING)
+    own_service.end()
+    own_service.environ["SM_MAGICS_ASLEEP_STOP"] = "0.2"
+    done = own_service.run()
+    assert not done.returncode, "it ended by itself"
+    del own_service.environ["SM_MAGICS_ASLEEP_STOP"]
+    own_service.start()
+    listed = own_service.sagemaker.list_endpoints()["Endpoints"]
+    assert {one["EndpointStatus"] for one in listed} == {"InService"}
+    assert own_service.invoke("asked") == b"[2, 4]"
+    assert len(workers(own_service, "asked")) == 2
+    assert len(workers(own_service, "forgotten")) == 1
 
 
 def test_a_time_that_is_none_is_an_error_with_what_to_do(own_service):

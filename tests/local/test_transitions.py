@@ -104,7 +104,7 @@ def test_a_deletion_that_goes_wrong_can_be_asked_for_again(tmp_path, monkeypatch
             monkeypatch.setattr(Version, "discard", failing(RuntimeError("surprise"), times=1)(Version.discard))
             endpoints.delete("any")
             assert "surprise" in (await settled(endpoints, "any"))["FailureReason"]
-            while not endpoints.are_idle():  # noqa: ASYNC110 - the reason is told before the last of it is gone
+            while not endpoints.are_gone():  # noqa: ASYNC110 - the reason is told before the last of it is gone
                 await asyncio.sleep(0.01)
             endpoints.delete("any")
             with pytest.raises(ApiError, match="Could not find"):
