@@ -58,6 +58,7 @@ class Connection:
                 with self.calling():
                     client = self.session.client(service, config=_CONFIG.get(service))
                 client.meta.events.register("before-call.sagemaker.DescribeEndpoint", _at_once)
+                faults.observe(client)
                 self._clients[service] = client
             return self._clients[service]
 

@@ -37,6 +37,8 @@ def translated(error, *, is_local=False):
     [
         ("AccessDeniedException", "User is not authorized", AccessDenied),
         ("ExpiredTokenException", "expired", AccessDenied),
+        ("ExpiredToken", "The provided token has expired.", AccessDenied),
+        ("RequestTimeTooSkewed", "The difference between …", AccessDenied),
         ("SignatureDoesNotMatch", "no", AccessDenied),
         ("UnrecognizedClientException", "no", AccessDenied),
         ("ThrottlingException", "Rate exceeded", Throttled),
@@ -64,6 +66,8 @@ def test_an_error_without_a_message_still_says_something():
     "error",
     [
         boto.EndpointConnectionError(endpoint_url="http://127.0.0.1:1"),
+        boto.ResponseStreamingError(error="broken"),
+        boto.IncompleteReadError(actual_bytes=1, expected_bytes=2),
         boto.ConnectionClosedError(endpoint_url="http://127.0.0.1:1"),
         boto.ConnectTimeoutError(endpoint_url="http://127.0.0.1:1"),
         boto.HTTPClientError(error="x"),
@@ -84,6 +88,9 @@ def test_a_service_that_does_not_answer_is_unavailable(error):
         boto.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
         boto.ProfileNotFound(profile="nobody"),
         boto.NoRegionError(),
+        boto.InvalidRegionError(region_name="us west 2"),
+        boto.CredentialRetrievalError(provider="custom-process", error_msg="exit 1"),
+        boto.ConfigParseError(path="/home/me/.aws/config", error="line 1"),
     ],
 )
 def test_what_the_user_has_not_set_up_is_a_configuration_error_with_a_way_out(error):
@@ -146,3 +153,77 @@ def test_what_does_not_exist_is_told_from_what_is_refused(code, message, missing
 @given(st.text(), st.text())
 def test_any_answer_becomes_one_of_our_errors(code, message):
     assert isinstance(faults.of(client_error(code, message)), SmMagicsError)
+
+
+def test_incomplete_credentials_say_which_part_is_missing():
+    error = translated(boto.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"))
+    assert "AWS_SECRET_ACCESS_KEY is not set (env)" in error.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("ExpiredToken"),
+        client_error("ExpiredTokenException"),
+        client_error("400", "Bad Request", "HeadObject"),
+        boto.UnauthorizedSSOTokenError(),
+        boto.SSOTokenLoadError(error_msg="no token"),
+        boto.TokenRetrievalError(provider="sso", error_msg="expired"),
+    ],
+)
+def test_credentials_that_have_expired_say_how_to_log_in(error):
+    found = translated(error)
+    assert "expired" in found.message
+    assert "!aws sso login" in found.hint
+    assert faults.has_expired(found) or found.code == "400"
+    assert not faults.has_expired(EndpointNotFound("x"))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidSignatureException", "Signature expired: 20140325T143453Z is now earlier than 20140325T143751Z"),
+        ("SignatureDoesNotMatch", "Signature not yet current: 20140325T143453Z is still later than …"),
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+    ],
+)
+def test_a_clock_that_is_wrong_is_told_from_wrong_credentials(code, message):
+    assert "clock" in translated(client_error(code, message)).message
+    assert "clock" not in translated(client_error("InvalidSignatureException", "The request signature …")).message
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "hint"),
+    [
+        (boto.ProxyConnectionError(proxy_url="http://proxy:3128", error="refused"), "proxy", "HTTPS_PROXY"),
+        (boto.SSLError(endpoint_url="https://s3", error="self-signed certificate"), "prove", "AWS_CA_BUNDLE"),
+        (boto.ReadTimeoutError(endpoint_url="https://s3"), "in time", "the same again"),
+        (boto.ConnectTimeoutError(endpoint_url="https://s3"), "cannot be reached", "VPC"),
+    ],
+)
+def test_what_stands_between_here_and_aws_is_named(error, said, hint):
+    found = translated(error)
+    assert type(found) is ServiceUnavailable
+    assert said in found.message
+    assert hint in found.hint
+
+
+def test_a_service_on_this_machine_that_is_slow_has_not_stopped():
+    found = translated(boto.ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), is_local=True)
+    assert "did not answer in time" in found.message
+    assert "stopped" not in found.message
+    assert "sm_magics.local status" in found.hint
+
+
+def test_an_address_that_is_none_is_a_configuration_error(monkeypatch):
+    session = botocore.session.get_session()
+    with pytest.raises(ConfigurationError, match="not an address") as caught, faults.translated(is_local=False):
+        session.create_client("s3", region_name="us-west-2", endpoint_url="not an address")
+    assert "AWS_ENDPOINT_URL" in caught.value.hint
+
+
+def test_a_quota_says_how_to_look_it_up_and_a_failing_server_that_it_is_not_the_users_fault():
+    assert "service-quotas" in translated(client_error("ResourceLimitExceeded")).hint
+    failing = client_error("InternalFailure")
+    failing.response["ResponseMetadata"] = {"HTTPStatusCode": 500}
+    assert "on AWS's side" in translated(failing).message
