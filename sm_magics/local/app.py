@@ -16,18 +16,18 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import lru_cache
 from typing import Any
 
 from . import codec, elsewhere, query, runtime
 from .account import Account
 from .elsewhere import Elsewhere
 from .errors import ApiError, NotHereError, no_such_action, not_serializable, too_large, unknown_operation
-from .identity import Identity
+from .identity import CALLER
 from .protocols import PROTOCOLS, Protocol, error_answer, json_answer, xml_answer
 from .refusals import refused
 from .runtime import Runtime
 from .s3 import S3
+from .sessions import ExpiredError, Sessions
 from .sigv4 import UNSIGNED, Claim, Reason, RefusedError, claim_of, signing_key, verify
 from .wire import IS_WAITER, MAY_HOLD, ClientGoneError, Receive, Request, Response, Scope, Send
 
@@ -45,13 +45,13 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class JsonService:
-    """A service of the JSON protocol, some of whose clients speak the query protocol.
+class ApiService:
+    """A service of the JSON or the query protocol; CloudWatch's clients speak either.
 
     Attributes
     ----------
     prefix
-        What stands before the operation in ``X-Amz-Target``.
+        What stands before the operation in ``X-Amz-Target``, and what messages call the service.
     model
         Returns botocore's model of it, once it is loaded.
     operations
@@ -78,26 +78,20 @@ class App:
         self,
         *,
         account: Account,
-        json_services: Mapping[str, JsonService],
+        services: Mapping[str, ApiService],
         runtime: Callable[[], Runtime],
         s3: S3,
-        identity: Identity,
+        sessions: Sessions,
         rest: Elsewhere,
     ) -> None:
         self._account = account
-        self._json_services = json_services
+        self._services = services
         self._runtime = runtime
         self._s3 = s3
-        self._identity = identity
+        self._sessions = sessions
         self._elsewhere = rest
         self.active = 0
         self.last_request = asyncio.get_running_loop().time()
-
-        @lru_cache(maxsize=64)
-        def key(scope: tuple[str, str, str]) -> bytes:
-            return signing_key(account.secret_key, *scope)
-
-        self._key = key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -146,9 +140,7 @@ class App:
                     "InvalidArgument",
                     "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, or a valid sha256 value.",
                 )
-            self._verify(request, claim, claim.payload)
-            key = self._key((claim.day, claim.region, claim.service))
-            return await self._s3.answer(request, claim, key)
+            return await self._s3.answer(request, claim, self._verify(request, claim, claim.payload))
         if claim.payload == UNSIGNED:
             raise RefusedError(Reason.MISMATCH, "The request's body must be signed.")
         limit = _LARGEST.get(claim.service, elsewhere.LARGEST)
@@ -165,15 +157,15 @@ class App:
     async def _own_answer(
         self, request: Request, service: str, protocol: Protocol, body: bytes, request_id: str
     ) -> Response:
-        if service in self._json_services:
+        if service not in self._services:
             if protocol is Protocol.QUERY:
-                return await self._query_answer(request, self._json_services[service], body, request_id)
-            return await self._json_answer(request, self._json_services[service], body)
+                raise no_such_action(service, query.form_of(request.query, body).get("Action", ""))
+            raise unknown_operation(service, request.header("x-amz-target") or f"{request.method} {request.raw_path}")
         if protocol is Protocol.QUERY:
-            return self._identity.answer(service, query.form_of(request.query, body), request_id)
-        raise unknown_operation(service, request.header("x-amz-target") or f"{request.method} {request.raw_path}")
+            return await self._query_answer(request, self._services[service], body, request_id)
+        return await self._json_answer(request, self._services[service], body)
 
-    async def _json_answer(self, request: Request, service: JsonService, body: bytes) -> Response:
+    async def _json_answer(self, request: Request, service: ApiService, body: bytes) -> Response:
         prefix, _, name = request.header("x-amz-target").partition(".")
         if request.header("smithy-protocol"):
             # Not for moto to answer: it knows nothing of what was measured here.
@@ -186,7 +178,7 @@ class App:
         answer = await _answered(service.operations[name], codec.request(model.input_shape, codec.loads(body)))
         return json_answer(codec.dump(model.output_shape, answer) if model.output_shape else {})
 
-    async def _query_answer(self, request: Request, service: JsonService, body: bytes, request_id: str) -> Response:
+    async def _query_answer(self, request: Request, service: ApiService, body: bytes, request_id: str) -> Response:
         if request.header("content-encoding") == "gzip":
             body = _unpacked(body)
         form = query.form_of(request.query, body)
@@ -194,23 +186,38 @@ class App:
         if name not in service.operations:
             raise no_such_action(service.prefix, name)
         model = service.model().operation_model(name)
-        asked = codec.request(model.input_shape, query.document(model.input_shape, form))
+        try:
+            asked = codec.request(model.input_shape, query.document(model.input_shape, form))
+        except ApiError as error:
+            # What JSON services call ValidationException (CommonErrors of the STS, IAM and CloudWatch API references).
+            error.code = "ValidationError"
+            raise
         answer = await _answered(service.operations[name], asked)
         content: dict[str, Any] = {"ResponseMetadata": {"RequestId": request_id}}
         if model.output_shape:
             content = {f"{name}Result": query.content(model.output_shape, answer), **content}
         return xml_answer(f"{name}Response", content, namespace=model.service_model.metadata["xmlNamespace"])
 
-    def _verify(self, request: Request, claim: Claim, payload_hash: str) -> None:
-        verify(
-            request,
-            claim,
-            payload_hash,
-            access_key=self._account.access_key,
-            key=lambda claim: self._key((claim.day, claim.region, claim.service)),
-            now=datetime.now(timezone.utc),
-        )
+    def _verify(self, request: Request, claim: Claim, payload_hash: str) -> bytes:
+        """Check a request's signature; note who the caller is, and return the key that it was signed with."""
+        access_key, secret_key = self._account.access_key, self._account.secret_key
+        if claim.token and claim.access_key != access_key:
+            access_key, secret_key = self._assumed(claim)
+        key = signing_key(secret_key, claim.day, claim.region, claim.service)
+        verify(request, claim, payload_hash, access_key=access_key, key=key, now=datetime.now(timezone.utc))
         self.last_request = asyncio.get_running_loop().time()
+        return key
+
+    def _assumed(self, claim: Claim) -> tuple[str, str]:
+        try:
+            found = self._sessions.find(claim.access_key, claim.token)
+        except ExpiredError:
+            raise RefusedError(Reason.ENDED, "The security token included in the request is expired") from None
+        if found is None:
+            raise RefusedError(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
+        keys, session = found
+        CALLER.set(session)
+        return keys.access_key, keys.secret_key
 
 
 async def _answered(operation: Callable[[dict[str, Any]], Any], asked: dict[str, Any]) -> Any:

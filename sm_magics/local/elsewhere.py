@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlencode
 
@@ -90,7 +91,8 @@ class Elsewhere:
         await self._start()
         try:
             status, headers, answer = await asyncio.wait_for(
-                _ask(self._address, _message(request, claim, body)), _PATIENCE
+                _ask(self._address, _message(request, replace(claim, access_key=self._account.access_key), body)),
+                _PATIENCE,
             )
         except (OSError, EOFError, httptools.HttpParserError, asyncio.TimeoutError) as error:
             _logger.warning("moto gave no answer to %s %s: %r", request.method, request.raw_path, error)

@@ -18,6 +18,7 @@ _CODES: Mapping[Protocol, Mapping[Reason, str]] = {
         Reason.MISMATCH: "SignatureDoesNotMatch",
         Reason.EXPIRED: "RequestTimeTooSkewed",
         Reason.OVER: "AccessDenied",
+        Reason.ENDED: "ExpiredToken",
     },
     Protocol.QUERY: {
         Reason.MISSING: "MissingAuthenticationToken",
@@ -27,6 +28,7 @@ _CODES: Mapping[Protocol, Mapping[Reason, str]] = {
         Reason.MISMATCH: "SignatureDoesNotMatch",
         Reason.EXPIRED: "SignatureDoesNotMatch",
         Reason.OVER: "SignatureDoesNotMatch",
+        Reason.ENDED: "ExpiredToken",
     },
 }
 _JSON_CODES = {
@@ -37,12 +39,14 @@ _JSON_CODES = {
     Reason.MISMATCH: "InvalidSignatureException",
     Reason.EXPIRED: "InvalidSignatureException",
     Reason.OVER: "InvalidSignatureException",
+    Reason.ENDED: "ExpiredTokenException",
 }
 #: Amazon S3 API reference, "Error responses".
 _S3_WORDS = {
     Reason.MISSING: "Access Denied",
     Reason.UNKNOWN_KEY: "The AWS Access Key Id you provided does not exist in our records.",
     Reason.EXPIRED: "The difference between the request time and the server's time is too large.",
+    Reason.ENDED: "The provided token has expired.",
 }
 
 
@@ -52,4 +56,5 @@ def refused(refusal: RefusedError, protocol: Protocol) -> ApiError:
     message = str(refusal)
     if protocol is Protocol.S3:
         message = _S3_WORDS.get(refusal.reason, message)
-    return ApiError(code, message, 403)
+    of_s3 = protocol is Protocol.S3 and refusal.reason is Reason.ENDED
+    return ApiError(code, message, 400 if of_s3 else 403)

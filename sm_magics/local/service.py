@@ -29,7 +29,7 @@ from sm_magics.errors import ConfigurationError
 from sm_magics.home import ServiceAddress, home
 
 from .account import Account
-from .app import App, JsonService
+from .app import ApiService, App
 from .blobs import Blobs
 from .capture import Capture
 from .cloudwatch import CloudWatch
@@ -47,6 +47,7 @@ from .paging import Pages
 from .resources import Resources
 from .runtime import Runtime
 from .s3 import S3
+from .sessions import Sessions
 from .store import Store
 from .training.jobs import STOP_GRACE, TrainingJobs
 from .training.operations import TrainingOperations
@@ -145,27 +146,31 @@ class Service:
         logs = CloudWatchLogs(self._logs, account, pages)
         measured = EndpointMetrics(self._metrics)
         self._elsewhere = Elsewhere(directory / "run", account)
+        sessions = Sessions(account)
+        identity = Identity(account, sessions)
         runtime = cache(
             lambda: Runtime(service_model("sagemaker-runtime"), self.endpoints, account, self._capture, measured)
         )
         self.app = App(
             account=account,
-            json_services={
-                "sagemaker": JsonService(
+            services={
+                "sagemaker": ApiService(
                     "SageMaker",
                     lambda: service_model("sagemaker"),
                     {**hosting.operations, **training.operations},
                 ),
-                "logs": JsonService("Logs_20140328", lambda: service_model("logs"), logs.operations),
-                "monitoring": JsonService(
+                "logs": ApiService("Logs_20140328", lambda: service_model("logs"), logs.operations),
+                "monitoring": ApiService(
                     "GraniteServiceVersion20100801",
                     lambda: service_model("cloudwatch"),
                     CloudWatch(self._metrics, pages).operations,
                 ),
+                "sts": ApiService("sts", lambda: service_model("sts"), identity.sts),
+                "iam": ApiService("iam", lambda: service_model("iam"), identity.iam),
             },
             runtime=runtime,
             s3=S3(objects, account),
-            identity=Identity(account),
+            sessions=sessions,
             rest=self._elsewhere,
         )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -58,6 +57,7 @@ class Reason(Enum):
     MISMATCH = "mismatch"
     EXPIRED = "expired"
     OVER = "over"
+    ENDED = "ended"
 
 
 class RefusedError(Exception):
@@ -86,6 +86,8 @@ class Claim:
         Seconds that a presigned URL lives; None for the header form.
     payload
         What S3 clients claim as the body's SHA-256 (or ``UNSIGNED-PAYLOAD``); empty for services that send none.
+    token
+        The session token of temporary keys, else empty.
     """
 
     access_key: str
@@ -97,6 +99,7 @@ class Claim:
     time: datetime
     expires: int | None
     payload: str
+    token: str = ""
 
 
 def claim_of(request: Request) -> Claim:
@@ -154,7 +157,8 @@ def _from_query(request: Request, query: dict[str, str]) -> Claim:
         date=query["X-Amz-Date"],
     )
     payload = claim.payload or (UNSIGNED if claim.service == "s3" else "")
-    return replace(claim, expires=int(expires), payload=payload)
+    token = unquote(query.get("X-Amz-Security-Token", ""))
+    return replace(claim, expires=int(expires), payload=payload, token=token)
 
 
 def _claim(request: Request, credential: str, signed: str, *, signature: str, date: str) -> Claim:
@@ -182,7 +186,8 @@ def _claim(request: Request, credential: str, signed: str, *, signature: str, da
             f"There were headers present in the request which were not signed: {', '.join(unsigned)}",
         )
     payload = request.header("x-amz-content-sha256")
-    return Claim(scope[0], scope[1], scope[2], scope[3], names, signature, time, None, payload)
+    token = request.header("x-amz-security-token")
+    return Claim(scope[0], scope[1], scope[2], scope[3], names, signature, time, None, payload, token)
 
 
 @lru_cache(maxsize=64)  # all requests of a second have the same, and strptime takes longer than the signature
@@ -190,9 +195,7 @@ def _moment(date: str) -> datetime:
     return datetime.strptime(date, _TIME).replace(tzinfo=timezone.utc)
 
 
-def verify(
-    request: Request, claim: Claim, payload_hash: str, *, access_key: str, key: Callable[[Claim], bytes], now: datetime
-) -> None:
+def verify(request: Request, claim: Claim, payload_hash: str, *, access_key: str, key: bytes, now: datetime) -> None:
     """Check that the holder of the secret signed this request, lately.
 
     Parameters
@@ -200,7 +203,7 @@ def verify(
     payload_hash
         The SHA-256 of the body received; for S3 what the claim says, to be compared with the body later.
     key
-        Returns the signing key for the claim's scope.
+        The signing key for the claim's scope.
 
     Raises
     ------
@@ -211,7 +214,7 @@ def verify(
         raise RefusedError(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
     _check_time(claim, now)
     text = string_to_sign(request, claim, payload_hash)
-    expected = hmac.new(key(claim), text.encode("latin-1"), hashlib.sha256).hexdigest()
+    expected = hmac.new(key, text.encode("latin-1"), hashlib.sha256).hexdigest()
     # Bytes: a non-ASCII str would raise a TypeError.
     if not hmac.compare_digest(expected.encode(), claim.signature.encode("utf-8", "replace")):
         raise RefusedError(
@@ -272,6 +275,7 @@ def scope_of(claim: Claim) -> str:
     return f"{claim.day}/{claim.region}/{claim.service}/aws4_request"
 
 
+@lru_cache(maxsize=64)
 def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
     """Return the key for one day, region and service."""
     key = f"AWS4{secret}".encode()

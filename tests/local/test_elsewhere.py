@@ -92,7 +92,7 @@ def test_what_moto_does_not_do_either_is_refused_by_name(service):
         ("sagemaker", "list_apps", {}, "ListApps"),
         ("logs", "describe_query_definitions", {}, "DescribeQueryDefinitions"),
         ("iam", "list_service_specific_credentials", {}, "ListServiceSpecificCredentials"),
-        ("sts", "assume_role", {"RoleArn": service.role, "RoleSessionName": "session"}, "AssumeRole"),
+        ("sts", "get_federation_token", {"Name": "session"}, "GetFederationToken"),
         ("mediaconvert", "list_queues", {}, "/2017-08-29/queues"),
     ):
         _, message, status = refused(getattr(service.client(client), call), **arguments)

@@ -72,7 +72,7 @@ def check(request: Request, payload_hash: str, *, key=KEY, now=None) -> None:
         claim,
         payload_hash,
         access_key=key,
-        key=lambda claim: signing_key(SECRET, claim.day, claim.region, claim.service),
+        key=signing_key(SECRET, claim.day, claim.region, claim.service),
         now=now or datetime.now(timezone.utc),
     )
 
