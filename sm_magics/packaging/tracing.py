@@ -19,8 +19,10 @@ from .archive import SCRIPT
 from .remedies import remedy
 from .report import Failure, Frame
 
-_FRAME = re.compile(r'(?P<indent>\s*)File "(?P<path>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
-_START = "Traceback (most recent call last):"
+FRAME = re.compile(r'(?P<indent>\s*)File "(?P<path>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
+"""A frame's line in a traceback. Of a file that does not parse the place has no function."""
+
+START = "Traceback (most recent call last):"
 _DEFAULT = re.compile(r", in default_(model_fn|input_fn|predict_fn|output_fn)$", re.MULTILINE)
 _BEFORE, _AFTER = 3, 1  # lines of an excerpt
 _LONGEST, _WIDEST = 8, 200  # lines of an exception's message, and characters of each
@@ -52,7 +54,7 @@ class Cells:
         return tuple(
             self.frame(path, int(match["line"]), match["function"] or "")
             for line in traceback.splitlines()
-            if (match := _FRAME.match(line)) and (path := self._own(match["path"]))
+            if (match := FRAME.match(line)) and (path := self._own(match["path"]))
         )
 
     def frame(self, path: str, line: int, function: str) -> Frame:
@@ -105,7 +107,7 @@ class Cells:
         """
         # Where the archive was extracted to is another place each time, and the current directory there.
         text = text.replace(f"{self._directory}/", "")
-        start = text.find(_START)
+        start = text.find(START)
         said = exception(text) if start >= 0 else text.strip()
         frames = self.frames(text) or ((at,) if at is not None else ())
         handler = default_handler(text) if not frames else ""
@@ -123,7 +125,7 @@ class Cells:
     def _named(self, traceback: str) -> Iterator[str]:
         """Yield a traceback in which the package's own places are named, and where it was extracted to is not."""
         for line in traceback.splitlines():
-            match = _FRAME.match(line)
+            match = FRAME.match(line)
             path = self._own(match["path"]) if match else ""
             if match and path:
                 frame = self.frame(path, int(match["line"]), match["function"] or "")
@@ -141,7 +143,7 @@ class Cells:
 def exception(traceback: str) -> str:
     """Return the lines of a traceback that name the exception: its message may have several."""
     lines = traceback.splitlines()
-    starts = [index for index, line in enumerate(lines) if line.startswith(_START)]
+    starts = [index for index, line in enumerate(lines) if line.startswith(START)]
     last = lines[starts[-1] + 1 :] if starts else lines
     first = next((index for index, line in enumerate(last) if line and not line[0].isspace()), None)
     if first is None:
