@@ -24,6 +24,7 @@ from .connection import Connection, connect, found
 
 IN_SERVICE = "InService"
 FAILED = "Failed"
+_FAILED = {FAILED, "UpdateRollbackFailed"}
 MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 """The statuses of an endpoint that will have another one soon (EndpointStatus in the SageMaker API reference)."""
 
@@ -181,12 +182,9 @@ class Endpoint:
 
     def failure(self) -> EndpointFailed:
         """Return the error that says why it failed, out of SageMaker's reason and its log."""
-        try:
-            log = self.logs()
-        except BackendError:
-            log = []  # the reason alone is better than an error about the log
-        read = diagnosis.read(log)
-        detail = read.text if read else self.reason or f"it is {self.status}"
+        log = self._known_log()
+        found = diagnosis.explain(self.reason, log)
+        detail = found.text if found else f"it is {self.status}"
         if self.is_rolled_back:
             what = f"The update of {self.name} failed on {self.place}, and it serves what it served before"
             hint = f"%sm_logs {self.name}    # all it printed"
@@ -214,6 +212,18 @@ class Endpoint:
             self.wait()
         if self.status == FAILED:
             raise self.failure()
+
+    def explain(self) -> diagnosis.Diagnosis | None:
+        """Return why it failed, out of SageMaker's reason and its log; None where it has not."""
+        if self.status not in _FAILED and not self.is_rolled_back:
+            return None
+        return diagnosis.explain(self.reason, self._known_log())
+
+    def _known_log(self) -> list[str]:
+        try:
+            return self.logs()
+        except BackendError:
+            return []  # the reason alone is better than an error about the log
 
     def logs(self) -> list[str]:
         """Return every line that its containers have printed since it was created."""
