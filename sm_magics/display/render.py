@@ -200,8 +200,15 @@ def _why(value: Endpoint, failure: Diagnosis | None) -> list[Part]:
 
 
 def _failure(value: Diagnosis) -> list[Part]:
-    traceback = [page.listing(value.traceback.splitlines())] if value.path else []
-    return [page.paragraph(value.summary), *traceback]
+    parts = [page.paragraph(value.summary)]
+    if value.path:
+        parts.append(page.listing(value.traceback.splitlines()))
+    if value.cause is not None:
+        parts += [page.paragraph(value.cause.what)] if value.cause.what not in {"", value.exception} else []
+        several = "\n" in value.cause.paste
+        parts.append(page.paragraph(value.cause.fix, code="" if several else value.cause.paste))
+        parts += [page.listing(value.cause.paste.splitlines())] if several else []
+    return parts
 
 
 def _variant(variant: dict[str, object]) -> tuple[object, ...]:
