@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,8 @@ from .service import AlreadyRunningError, is_running, run
 
 #: Seconds to wait for another process: to say where it listens, or to end.
 _PATIENCE = 30.0
+#: After which clients shall ask for keys again (botocore does so a quarter of an hour before).
+_ASK_AGAIN = timedelta(hours=1)
 _AGAIN = "python -m sm_magics.local env --profile NAME"
 _Found = TypeVar("_Found")
 
@@ -122,7 +125,14 @@ def _credentials(port: int | None) -> int:
         return _fail(f"The service does not start. Its log: {home() / 'service.log'}")
     if port is not None and not address.url.endswith(f":{port}"):
         return _fail(f"The service listens at {address.url} now. Write the profile again: {_AGAIN}")
-    keys = {"Version": 1, "AccessKeyId": address.access_key, "SecretAccessKey": address.secret_key}
+    # Not that they would expire: who holds them asks again, and so starts a service that has ended meanwhile.
+    expires = datetime.now(timezone.utc) + _ASK_AGAIN
+    keys = {
+        "Version": 1,
+        "AccessKeyId": address.access_key,
+        "SecretAccessKey": address.secret_key,
+        "Expiration": expires.isoformat(timespec="seconds"),
+    }
     _say(json.dumps(keys))
     return 0
 

@@ -12,9 +12,11 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from urllib.parse import unquote, urlencode
 
@@ -36,6 +38,8 @@ _PATIENCE = 120.0
 _OWN = {"sagemaker", "logs", "s3", "sts"}
 #: Paths of moto's that are none of AWS's.
 _CLOSED = ("moto-api", "latest")
+#: Extras of moto's that are not called as the service is in signatures.
+_EXTRAS = {"lambda": "awslambda", "states": "stepfunctions"}
 _PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders")
 _NOT_PASSED_ON = {"host", "content-length", "connection", "expect", "transfer-encoding", "x-amz-security-token"}
 _NOT_PASSED_BACK = {"connection", "content-length", "date", "server", "transfer-encoding", "keep-alive"}
@@ -99,6 +103,8 @@ class Elsewhere:
             raise otherwise from error
         # What it does not implement it answers with a 500, or as a page for people. Clients would retry the first.
         if status >= 500 or (status >= 400 and headers.get("content-type", "").startswith("text/html")):  # noqa: PLR2004
+            if extra := _missing_extra(claim.service):
+                otherwise.message += f" More of it may be with: pip install 'moto[{extra}]'"
             raise otherwise
         return Response(status, [item for item in headers.items() if item[0] not in _NOT_PASSED_BACK], answer)
 
@@ -156,6 +162,22 @@ class Elsewhere:
             "AWS_DEFAULT_REGION": self._account.region,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+
+def _missing_extra(service: str) -> str:
+    """Return moto's extra for a service, by its name in a signature, if not all that it requires is installed."""
+    extra = _EXTRAS.get(service, service.replace("-", ""))
+    marker = re.compile(rf"(?P<name>[\w.-]+)[^;]*;.*extra == ['\"]{re.escape(extra)}['\"]")
+    wanted = filter(None, map(marker.match, requires("moto") or ()))
+    return "" if all(_has(match["name"]) for match in wanted) else extra
+
+
+def _has(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _message(request: Request, claim: Claim, body: bytes) -> bytes:

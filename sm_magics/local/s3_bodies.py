@@ -21,7 +21,7 @@ from .sigv4 import EMPTY, UNSIGNED
 
 #: A file of this machine's user that stands for its bytes, as a percent-encoded absolute path.
 FILE = "x-sm-magics-file"
-#: The SHA-256, in hexadecimal, that the file must have.
+#: The SHA-256, in hexadecimal, that the file must have; left out where whoever sends it knows without reading it.
 FILE_DIGEST = "x-sm-magics-sha256"
 
 _RANGE = re.compile(r"bytes=([0-9]{0,999})-([0-9]{0,999})")
@@ -116,9 +116,9 @@ async def _taken_file(call: Call, blobs: Blobs, sums: set[str]) -> tuple[Draft, 
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise invalid_argument(f"The file {path} cannot be read: {reason}.") from error
-    if blob.digest != digest:
+    if digest and blob.digest != digest:
         draft.drop()
-        raise ApiError("BadDigest", f"The file {path} has the SHA-256 {blob.digest}, not {digest or 'none'}.")
+        raise ApiError("BadDigest", f"The file {path} has the SHA-256 {blob.digest}, not {digest}.")
     return draft, blob
 
 

@@ -47,7 +47,7 @@ from .paging import Pages
 from .resources import Resources
 from .runtime import Runtime
 from .s3 import S3
-from .sessions import Sessions
+from .sessions import Session, Sessions, variables
 from .store import Store
 from .training.jobs import STOP_GRACE, TrainingJobs
 from .training.operations import TrainingOperations
@@ -118,6 +118,8 @@ class Service:
     def __init__(self, directory: Path, *, idle_after: float = IDLE_AFTER) -> None:
         self._store = Store(directory / "state.sqlite3")
         self.account = account = Account.of(self._store)
+        self._sessions = Sessions(account)
+        self._url = ""
         pages = Pages(account.secret_key)
         objects = Objects(self._store, Blobs(directory / "objects"))
         loop = asyncio.get_running_loop()
@@ -139,6 +141,7 @@ class Service:
             directory / "training",
             account=account,
             metrics=self._metrics,
+            credentials=self._credentials,
             grace=_seconds("SM_MAGICS_STOP_GRACE", STOP_GRACE),
         )
         training = TrainingOperations(self.training, resources, objects, account)
@@ -146,8 +149,7 @@ class Service:
         logs = CloudWatchLogs(self._logs, account, pages)
         measured = EndpointMetrics(self._metrics)
         self._elsewhere = Elsewhere(directory / "run", account)
-        sessions = Sessions(account)
-        identity = Identity(account, sessions)
+        identity = Identity(account, self._sessions)
         runtime = cache(
             lambda: Runtime(service_model("sagemaker-runtime"), self.endpoints, account, self._capture, measured)
         )
@@ -170,9 +172,14 @@ class Service:
             },
             runtime=runtime,
             s3=S3(objects, account),
-            sessions=sessions,
+            sessions=self._sessions,
             rest=self._elsewhere,
         )
+
+    def _credentials(self, role: str, seconds: float) -> dict[str, str]:
+        """Return the variables with which a job's script has its role's credentials, here."""
+        session = Session(role.rpartition("/")[2], "SageMaker", int(time.time() + seconds))
+        return variables(self._sessions.keys(session), url=self._url, region=self.account.region)
 
     def listen(self, port: int | None) -> socket.socket:
         """Return a listening socket on loopback: at `port`, or the last one that was used, or any.
@@ -192,6 +199,7 @@ class Service:
                 raise
             listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
+        self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         # Clients that were told the address of a service that ended find the next one there.
         self._store.keep("port", str(listener.getsockname()[1]))
         return listener

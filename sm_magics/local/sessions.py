@@ -53,6 +53,18 @@ class Keys:
     token: str
 
 
+def variables(keys: Keys, *, url: str, region: str) -> dict[str, str]:
+    """Return the environment variables with which AWS's clients use keys at an address."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
+
+
 class Sessions:
     """All sessions of one account."""
 

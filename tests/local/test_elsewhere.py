@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import replace
 
@@ -22,8 +23,9 @@ with_moto = pytest.mark.skipif(not elsewhere.is_installed(), reason="moto is not
 
 def moto_of(service) -> psutil.Process | None:
     for child in psutil.Process(service.process.pid).children(recursive=True):
-        if "sm_magics.local.moto_server" in " ".join(child.cmdline()):
-            return child
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "sm_magics.local.moto_server" in child.cmdline():
+                return child
     return None
 
 
@@ -98,6 +100,16 @@ def test_what_moto_does_not_do_either_is_refused_by_name(service):
         _, message, status = refused(getattr(service.client(client), call), **arguments)
         assert 400 <= status < 500
         assert named in message
+
+
+@with_moto
+def test_what_moto_needs_for_a_service_is_said_by_the_name_of_its_extra(monkeypatch):
+    monkeypatch.setattr(elsewhere, "requires", lambda _name: ["werkzeug>=2", 'joserfc>=0.9; extra == "cognitoidp"'])
+    monkeypatch.setattr(elsewhere, "_has", lambda name: name != "joserfc")
+    assert elsewhere._missing_extra("cognito-idp") == "cognitoidp"
+    assert not elsewhere._missing_extra("sqs")
+    monkeypatch.setattr(elsewhere, "_has", lambda _name: True)
+    assert not elsewhere._missing_extra("cognito-idp")
 
 
 def test_without_moto_what_would_bring_it_is_said(own_service, tmp_path):

@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -111,7 +112,10 @@ def test_a_configuration_that_cannot_be_written_is_said(configured, tmp_path):
 
 def test_keys_are_printed_as_a_credential_process_does(configured):
     printed = configured.run("credentials")
-    assert json.loads(printed.stdout) == {
+    keys = json.loads(printed.stdout)
+    left = datetime.fromisoformat(keys.pop("Expiration")) - datetime.now(timezone.utc)
+    assert timedelta(minutes=30) < left <= timedelta(hours=1), "asked again, and so started again"
+    assert keys == {
         "Version": 1,
         "AccessKeyId": configured.address["access_key"],
         "SecretAccessKey": configured.address["secret_key"],

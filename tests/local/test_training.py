@@ -112,7 +112,9 @@ def test_the_script_is_started_under_the_contract_of_the_container(service):
     assert environ["MINE"] == f"{root}/checkpoints/x"
     assert environ["AWS_REGION"] == service.address["region"]
     assert "SM_MAGICS_PYTHON" not in environ
-    assert not {variable for variable in environ if "KEY" in variable or "TOKEN" in variable}
+    keys = {variable for variable in environ if "KEY" in variable or "TOKEN" in variable}
+    assert keys == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+    assert environ["AWS_ACCESS_KEY_ID"].startswith("ASIA"), "its role's here, nobody's elsewhere"
     assert environ["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
     assert described(service, name)["Environment"]["MINE"] == "/opt/ml/checkpoints/x"
 
@@ -322,3 +324,25 @@ def test_jobs_are_listed_tagged_and_deleted(service):
         described(service, "listed-1")
     train(service, "listed-1", "print('again')")
     assert "again" in log(service, "listed-1")
+
+
+def test_a_script_has_the_credentials_of_its_role_here_and_no_others(service):
+    code = """
+import os, boto3
+print(boto3.client("sts").get_caller_identity()["Arn"])
+print(boto3.client("s3").get_object(Bucket="sagemaker-tests", Key="for-the-script")["Body"].read().decode())
+"""
+    service.upload("for-the-script", b"hello")
+    job = train(service, "with-credentials", code)
+    assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
+    lines = log(service, "with-credentials")
+    assert f"arn:aws:sts::{service.address['account']}:assumed-role/sm-magics/SageMaker" in lines
+    assert "hello" in lines
+    assert not any(service.address["secret_key"] in line for line in lines)
+    code = "import os; print(sorted(name for name in os.environ if name.startswith('AWS_')), os.environ['AWS_REGION'])"
+    others = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_REGION": "eu-west-1"}
+    train(service, "with-others", code, Environment=others)
+    [line] = [line for line in log(service, "with-others") if "AWS_ACCESS_KEY_ID" in line]
+    assert "AWS_SESSION_TOKEN" not in line
+    assert "AWS_ENDPOINT_URL" not in line
+    assert line.endswith("eu-west-1")

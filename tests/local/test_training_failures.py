@@ -147,6 +147,21 @@ def test_somebody_elses_code_does_not_run(service):
         service.sagemaker.create_training_job(**{**members, "TrainingJobName": "theirs-2"})
 
 
+def test_somebody_elses_code_does_not_run_from_a_channel(service):
+    theirs = {"sm-magics-account": "210987654321"}
+    service.upload("their-code/train.py", b"print('mine')")
+    service.s3.put_object(Bucket=BUCKET, Key="their-code/z.py", Body=b"print('theirs')", Metadata=theirs)
+    members = request(service, "their-channel", "")
+    members["AlgorithmSpecification"]["ContainerEntrypoint"] = ["python", "/opt/ml/input/data/code/z.py"]
+    members["InputDataConfig"] = [channel("code", f"s3://{BUCKET}/their-code/")]
+    with pytest.raises(ClientError, match=r"their-code/z\.py was copied from account 210987654321"):
+        service.sagemaker.create_training_job(**members)
+    members["Environment"] = {"SM_MAGICS_ALLOW_CODE_FROM": "1, 210987654321"}
+    service.sagemaker.create_training_job(**members)
+    assert ended(service, "their-channel")["TrainingJobStatus"] == "Completed"
+    assert "theirs" in log(service, "their-channel")
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

@@ -6,8 +6,9 @@ looks the same to the script.
 Whose code runs? All buckets of this machine belong to its one account, and only who holds its key can put something
 there. So somebody else's code is what a job names but nobody has put here: a source directory in a bucket that this
 machine does not have is refused when the job is created. A client that copies code here from another account says so
-in the object's metadata (``x-amz-meta-sm-magics-account: 123456789012``); such a source directory runs only if the
-job's environment allows that account, by ``SM_MAGICS_ALLOW_CODE_FROM=123456789012``. What stands in the Python
+in the object's metadata (``x-amz-meta-sm-magics-account: 123456789012``); such a source directory, or such files in
+the channels that SDK 3 sends code in, run only if the job's environment allows that account, by
+``SM_MAGICS_ALLOW_CODE_FROM=123456789012``. What stands in the Python
 environment, or what the code itself downloads, is not looked at.
 """
 
@@ -36,6 +37,8 @@ ALLOW_CODE = "SM_MAGICS_ALLOW_CODE_FROM"
 _OWNER = "x-amz-meta-sm-magics-account"
 #: The channel in which SDK 3's ModelTrainer sends AWS's own scripts.
 _DRIVERS = "sm_drivers"
+#: Those in which it sends code (``sagemaker/train/constants.py``).
+_CODE_CHANNELS = ("code", _DRIVERS)
 _PAGE = 1000
 #: Bytes of a manifest (its keys have 1,024 at most).
 _LARGEST_MANIFEST = 256 << 20
@@ -92,12 +95,36 @@ def check_code(program: Program, environ: Mapping[str, str], objects: Objects, a
     found = objects.find_url(program.source)
     if found is None:
         raise invalid(f"There is no source directory at {program.source}.")
+    _require_allowed(f"The source directory {program.source}", found, environ, account)
+
+
+def check_code_channels(request: Mapping[str, Any], objects: Objects, account: str) -> None:
+    """Refuse somebody else's files in a channel of code.
+
+    Raises
+    ------
+    ApiError
+        ``ValidationException``.
+    """
+    environ = request.get("Environment", {})
+    for channel in request.get("InputDataConfig", []):
+        if channel["ChannelName"] not in _CODE_CHANNELS:
+            continue
+        bucket, _, prefix = channel["DataSource"]["S3DataSource"]["S3Uri"].partition("://")[2].partition("/")
+        marker = ""
+        while page := objects.after(bucket, prefix, marker, _PAGE):
+            marker = page[-1].key
+            for found in page:
+                _require_allowed(f"s3://{bucket}/{found.key}", found, environ, account)
+
+
+def _require_allowed(what: str, found: Object, environ: Mapping[str, str], account: str) -> None:
     owner = found.headers.get(_OWNER, account)
     allowed = {part.strip() for part in environ.get(ALLOW_CODE, "").split(",")}
     if owner != account and owner not in allowed:
         raise invalid(
-            f"The source directory {program.source} was copied from account {owner}. To run somebody else's code on "
-            f"this machine, look at it first, then put {ALLOW_CODE}={owner} into the job's Environment."
+            f"{what} was copied from account {owner}. To run somebody else's code on this machine, look at it first, "
+            f"then put {ALLOW_CODE}={owner} into the job's Environment."
         )
 
 

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,7 @@ from sm_magics.local.wire import IS_WAITER, MAY_HOLD
 from .failure import LONGEST, JobFailed
 from .layout import HOST, Layout
 from .refusals import name_taken, no_such_job, not_running, still_running
-from .run import TrainingRun
+from .run import TrainingRun, longest_run
 
 #: Of the logs; the algorithm's metrics have it as their namespace.
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -52,6 +52,8 @@ _MESSAGES = {
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
+#: Seconds that a job's credentials last beyond its longest run: for what goes before and comes after.
+_AFTERWARDS = 3600.0
 _INTERRUPTED = "InternalServerError: SageMaker on this machine ended while the training job was running."
 
 _logger = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ class TrainingJobs:
         Where jobs have their folders while they run. What is there from an earlier service is removed.
     metrics
         Gets each metric that a job prints.
+    credentials
+        Returns the variables with which AWS's clients use this service as a role, for so many seconds.
     grace
         Seconds between SIGTERM and SIGKILL.
     """
@@ -88,6 +92,7 @@ class TrainingJobs:
         *,
         account: Account,
         metrics: Metrics,
+        credentials: Callable[[str, float], Mapping[str, str]],
         grace: float = STOP_GRACE,
     ) -> None:
         self._resources = resources
@@ -97,6 +102,7 @@ class TrainingJobs:
         self._account = account
         self._directory = directory
         self._metrics = metrics
+        self._credentials = credentials
         self._grace = grace
         directory.mkdir(mode=0o700, exist_ok=True)
         self._lives: dict[str, _Life] = {}
@@ -133,6 +139,7 @@ class TrainingJobs:
             arn=arn,
             region=self._account.region,
             python=self._interpreters.default,
+            credentials=self._credentials(request["RoleArn"], longest_run(request) + _AFTERWARDS),
             log=log,
             publish=partial(self._publish, name),
             grace=self._grace,

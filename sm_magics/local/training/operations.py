@@ -12,21 +12,21 @@ from sm_magics.local.resources import Resource, Resources
 
 from . import metrics
 from .contract import Program
-from .inputs import check_channels, check_code
+from .inputs import check_channels, check_code, check_code_channels
 from .jobs import TrainingJobs
 from .outputs import check_output, model_url
+from .run import LONGEST_RUN
 
 Operation: TypeAlias = Callable[[dict[str, Any]], "dict[str, Any] | Awaitable[dict[str, Any]]"]
 
 #: Members that ask for what a training job on this machine does not do. Refused rather than ignored.
 _UNSUPPORTED = ("ServerlessJobConfig", "ModelPackageConfig", "MlflowConfig")
 #: Members of the request that DescribeTrainingJob returns as they were sent.
-_LONGEST_RUN = 86_400
 _DEFAULTS = {
     "EnableNetworkIsolation": False,
     "EnableInterContainerTrafficEncryption": False,
     "EnableManagedSpotTraining": False,
-    "StoppingCondition": {"MaxRuntimeInSeconds": _LONGEST_RUN},
+    "StoppingCondition": {"MaxRuntimeInSeconds": LONGEST_RUN},
 }
 
 
@@ -73,6 +73,7 @@ class TrainingOperations:
         check_output(request, self._objects)
         check_channels(request, self._objects, self._account.region)
         environ = request.get("Environment", {})
+        check_code_channels(request, self._objects, self._account.id)
         if not specification.get("ContainerEntrypoint"):
             program = Program.of(request.get("HyperParameters", {}), environ)
             check_code(program, environ, self._objects, self._account.id)

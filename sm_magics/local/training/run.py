@@ -25,8 +25,10 @@ from .outputs import Synced, synced_folders, upload
 from .process import Command, TrainingProcess
 
 _REPOSITORY = "pytorch-training"
+#: With one of these in the job's environment, its script is to be somebody else.
+_OTHER_CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_ENDPOINT_URL", "AWS_ROLE_ARN"}
 #: Seconds that a job may run where it does not say (StoppingCondition, AWS API reference).
-_LONGEST_RUN = 86_400
+LONGEST_RUN = 86_400
 #: Seconds between two looks at the checkpoints.
 _SYNC = 15.0
 
@@ -51,6 +53,12 @@ class StopSignal:
         return self.event.is_set()
 
 
+def longest_run(request: Mapping[str, Any]) -> int:
+    """Return the seconds after which a job is stopped."""
+    seconds: int = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", LONGEST_RUN)
+    return seconds
+
+
 class TrainingRun:
     """What happens to one job. `Stages` is told how far it is.
 
@@ -62,6 +70,9 @@ class TrainingRun:
         Of the job.
     python
         The interpreter for a job whose environment names none.
+    credentials
+        Variables with which the script's AWS clients use this machine as the job's role, unless the job's environment
+        has other credentials.
     log
         Gets each line.
     publish
@@ -86,6 +97,7 @@ class TrainingRun:
         arn: str,
         region: str,
         python: str,
+        credentials: Mapping[str, str],
         log: Callable[[str], None],
         publish: Callable[[str, float, float], None],
         grace: float,
@@ -98,6 +110,7 @@ class TrainingRun:
         self._environ = dict(request.get("Environment", {}))
         self._python = self._environ.pop(PYTHON, python)
         self._environ.pop(ALLOW_CODE, None)
+        self._credentials = {} if _OTHER_CREDENTIALS & set(self._environ) else credentials
         self._log = log
         self._grace = grace
         self._metrics = Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []), publish)
@@ -146,9 +159,7 @@ class TrainingRun:
         for folder in folders:
             await folder.take_note()
         syncing = asyncio.create_task(_keep_synced(folders))
-        overrun = asyncio.get_running_loop().call_later(
-            self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _LONGEST_RUN), self._overrun
-        )
+        overrun = asyncio.get_running_loop().call_later(longest_run(self._request), self._overrun)
         failure: JobFailed | None = None
         try:
             await self._run_container()
@@ -293,6 +304,8 @@ class TrainingRun:
             "SAGEMAKER_REGION": self._region,
             "AWS_REGION": self._region,
             "AWS_DEFAULT_REGION": self._region,
+            **self._credentials,
+            "NO_PROXY": "127.0.0.1",
             "CURRENT_HOST": "algo-1",
             **{name: self._layout.local(value) for name, value in self._environ.items()},
         }
