@@ -7,7 +7,7 @@ replace the file as a whole, then settle the record. A crash between any two of 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ from .dependencies import Dependencies, dependencies
 from .findings import Finding
 from .image import image
 from .inside import check_encoding, check_inside, checked_path
-from .ownership import Claims, alone, check_notebook, edited, notebook_name, read_text, stranger
+from .ownership import Claims, alone, check_notebook, digest_of, edited, notebook_name, read_text, stranger
 from .record import NOBODY, Author, FileRecord, Record
 from .requirement_checks import REQUIREMENTS
 from .requirements_file import RequirementsFile, read_requirements
@@ -281,18 +281,32 @@ class CodeFolder:
         digest: str = "",
         new_text: str = "",
         generated: bool = False,
+        read: Callable[[Path], str] = digest_of,
     ) -> Path | None:
         """Refuse to replace a file that is not ours: see `Claims.check_may_replace`.
 
         For the files that packaging writes (``model.pth``, ``model.tar.gz``), before the work of making them begins.
         """
         return self._claims.check_may_replace(
-            path, author=author, force=force, digest=digest, new_text=new_text, generated=generated
+            path, author=author, force=force, digest=digest, new_text=new_text, generated=generated, read=read
         )
 
-    def claim(self, path: Path, *, author: Author = NOBODY, digest: str, force: bool = False) -> Path | None:
-        """Record that a file is ours once it has the content of this SHA-256: see `Claims.claim`."""
-        return self._claims.claim(path, author=author, digest=digest, force=force)
+    def claim(
+        self,
+        path: Path,
+        *,
+        author: Author = NOBODY,
+        digest: str,
+        force: bool = False,
+        state: str = "",
+        read: Callable[[Path], str] = digest_of,
+    ) -> Path | None:
+        """Record that a file is ours once it has the content of this digest: see `Claims.claim`."""
+        return self._claims.claim(path, author=author, digest=digest, force=force, state=state, read=read)
+
+    def known(self, path: Path) -> str:
+        """Return the digest of a file that is in the state in which we left it, else an empty string."""
+        return self._claims.known(path)
 
     def read_script(self) -> Script | None:
         """Return ``code/inference.py``, or None if it is not there.

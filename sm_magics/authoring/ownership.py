@@ -7,8 +7,9 @@ import difflib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from sm_magics.errors import AuthoringError, FileConflictError
 
@@ -25,6 +26,25 @@ def digest_of(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             found.update(chunk)
     return found.hexdigest()
+
+
+def state_of(file: Path | BinaryIO, modified: int = 0) -> str:
+    """Return what changes when a file is written or replaced: its place on the disk, its size and its time.
+
+    Parameters
+    ----------
+    file
+        A path, or an open file.
+    modified
+        The time that it will have, in nanoseconds since the epoch, if not the one that it has.
+
+    Raises
+    ------
+    OSError
+        If it is not there.
+    """
+    status = file.stat() if isinstance(file, Path) else os.fstat(file.fileno())
+    return f"{status.st_ino}:{status.st_size}:{modified or status.st_mtime_ns}"
 
 
 def notebook_name(author: Author, model_dir: Path) -> str:
@@ -135,6 +155,7 @@ class Claims:
         digest: str = "",
         new_text: str = "",
         generated: bool = False,
+        read: Callable[[Path], str] = digest_of,
     ) -> Path | None:
         """Refuse to replace a file that is not ours, and with ``force`` keep a copy of it.
 
@@ -150,6 +171,8 @@ class Claims:
             The text it is to have, for the difference that a conflict shows.
         generated
             Whether packaging is to write it: over what a cell wrote, it may not.
+        read
+            Returns the digest of what is there, of the same kind as those given to `claim`.
 
         Returns
         -------
@@ -166,11 +189,11 @@ class Claims:
         try:
             if not path.exists() or (path.is_file() and path.stat().st_size == 0):
                 return None
-            there = self._digest(path)
+            record = Record.read(self.model_dir)
+            entry = record.files.get(self._key(path))
+            there = self._digest(path, entry, read)
         except OSError as error:
             raise cannot_write(path, error) from error
-        record = Record.read(self.model_dir)
-        entry = record.files.get(self._key(path))
         try:
             if entry is not None:
                 check_notebook(path, entry, notebook_name(author, self.model_dir))
@@ -197,6 +220,8 @@ class Claims:
         force: bool = False,
         new_text: str = "",
         generated: bool = False,
+        state: str = "",
+        read: Callable[[Path], str] = digest_of,
     ) -> Path | None:
         """Record that a file is ours once it has this content. Call it just before the file is put in its place.
 
@@ -207,33 +232,45 @@ class Claims:
         path
             The file; it must be replaced as a whole, never written into, since a copy kept beside it may be a link.
         digest
-            SHA-256 of the new content, in hexadecimal.
-        author, force, new_text, generated
+            Of the new content, in hexadecimal: its SHA-256 if `read` is not given.
+        state
+            What `state_of` will say of the new file, if known: as long as it does, the file is not read again.
+        author, force, new_text, generated, read
             As for `check_may_replace`, which this calls first; returned and raised is the same.
         """
         copy = self.check_may_replace(
-            path, author=author, force=force, digest=digest, new_text=new_text, generated=generated
+            path, author=author, force=force, digest=digest, new_text=new_text, generated=generated, read=read
         )
         make_directory(self.model_dir)
         with alone(self.model_dir):
             record = Record.read(self.model_dir)
             key = self._key(path)
             entry = record.files.get(key, FileRecord())
-            there = [self._digest(path)] if path.is_file() else []
+            there = [self._digest(path, entry, read)] if path.is_file() else []
             digests = tuple(dict.fromkeys([*there, digest]))
             notebook = notebook_name(author, self.model_dir) or entry.notebook
             # What a cell has written already stays its own: packaging only has the same text.
             generated = generated and (entry.generated or digest not in there or key not in record.files)
-            record.files[key] = FileRecord(notebook=notebook, digests=digests, generated=generated)
+            record.files[key] = FileRecord(notebook=notebook, digests=digests, generated=generated, state=state)
             record.write(self.model_dir)
         return copy
 
-    def _digest(self, path: Path) -> str:
-        """Return a file's SHA-256, computed once as long as the file stays what it is."""
+    def known(self, path: Path) -> str:
+        """Return the digest of a file that is in the state in which we left it, else an empty string."""
+        entry = Record.read(self.model_dir).files.get(self._key(path))
+        try:
+            return entry.digests[-1] if entry and entry.state and entry.state == state_of(path) else ""
+        except OSError:
+            return ""
+
+    def _digest(self, path: Path, entry: FileRecord | None, read: Callable[[Path], str]) -> str:
+        """Return a file's digest, computed once as long as the file stays what it is."""
+        if entry is not None and entry.state and entry.state == state_of(path):
+            return entry.digests[-1]
         status = path.stat()
-        key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        key = (str(path), read, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if key not in self._digests:
-            self._digests[key] = digest_of(path)
+            self._digests[key] = read(path)
         return self._digests[key]
 
     def _key(self, path: Path) -> str:

@@ -65,12 +65,14 @@ class SectionRecord:
 class FileRecord:
     """A file: the notebook that writes it, and the contents that are ours; for the script, its sections.
 
-    One that is generated was written by packaging, from no cell.
+    One that is generated was written by packaging, from no cell. In the state given (see `ownership.state_of`) it has
+    the last of these contents.
     """
 
     notebook: str = ""
     digests: tuple[str, ...] = ()
     generated: bool = False
+    state: str = ""
     sections: dict[str, SectionRecord] = field(default_factory=dict)
 
     @property
@@ -117,8 +119,9 @@ class Record:
             for part in (entry, *entry["sections"].values()):
                 if not part["generated"]:
                     del part["generated"]
-            if not entry["sections"]:
-                del entry["sections"]
+            for name in ("sections", "state"):
+                if not entry[name]:
+                    del entry[name]
         text = json.dumps({"version": _VERSION, "files": files}, indent=1, ensure_ascii=False) + "\n"
         path = model_dir / NAME
         data = text.encode("utf-8", "surrogateescape")
@@ -136,6 +139,7 @@ def _file(entry: dict[str, object]) -> FileRecord:
         notebook=str(entry.get("notebook", "")),
         digests=_strings(entry.get("digests")),
         generated=entry.get("generated") is True,
+        state=str(entry.get("state", "")),
         sections={str(name): _section(value) for name, value in sections.items()},
     )
 

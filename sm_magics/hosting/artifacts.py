@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -76,14 +75,9 @@ def upload(package: Package, connection: Connection, listener: Listener = ignore
 def _check(package: Package) -> None:
     """Make sure that the file is the one whose digest the object's name will carry: nobody looks again."""
     again = f"%sm_package {package.source}"
-    try:
-        with package.path.open("rb") as file:
-            digest = hashlib.sha256()
-            while piece := file.read(_MIB):
-                digest.update(piece)
-    except OSError as error:
-        raise PackagingError(f"The archive {package.path} is gone.", hint=again) from error
-    if digest.hexdigest() != package.digest:
+    if not package.path.exists():
+        raise PackagingError(f"The archive {package.path} is gone.", hint=again)
+    if not package.is_unchanged():
         raise PackagingError(f"The archive {package.path} is not the one that was packaged.", hint=again)
 
 
@@ -109,11 +103,10 @@ def _ensure_bucket(s3: Any, bucket: str, connection: Connection) -> None:
 
 
 def _hand_over(s3: Any, bucket: str, key: str, package: Package) -> None:
-    """PutObject without the bytes: two private headers, signed like the rest, name the file and its digest."""
+    """PutObject without the bytes: a private header, signed like the rest, names the file."""
 
     def add_headers(params: dict[str, Any], **_: Any) -> None:
         params["headers"]["x-sm-magics-file"] = quote(os.fspath(Path(package.path).absolute()))
-        params["headers"]["x-sm-magics-sha256"] = package.digest
 
     s3.meta.events.register("before-call.s3.PutObject", add_headers, unique_id="sm-magics-file")
     try:

@@ -1,91 +1,63 @@
-"""The ``model.tar.gz`` that SageMaker reads: written in one pass with deterministic bytes, and read back.
+"""The ``model.tar.gz`` that SageMaker reads, written in one pass.
 
-Weights hardly compress and code does, so each megabyte of a large file is looked at: unless it compresses very well, it
-goes into stored blocks at the speed of the disk. The rest is deflated. Both are blocks of one ordinary gzip member. The
-file is written beside its place and moved there when it is complete, so that a full disk or an interrupt leaves the old
-archive as it was.
+The model file and the code are gzip members of their own, one after the other, which every reader of gzip reads as one.
+So new code takes the place of the old without the weights being packed again, see `tail`. What is not yet complete lies
+beside its place, so that a full disk or an interrupt leaves the old archive as it was.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import os
-import struct
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from sm_magics.errors import ArchiveError, PackagingError
+from sm_magics.authoring.ownership import state_of
 
-from .replacing import replacing
+from . import entries, tail
+from .combining import combine
+from .contents import SCRIPT, Contents, check_layout, digest_of_archive, extract, read_contents
+from .entries import Member, Watch
+from .gzipping import GzipMember, Output
+from .hashing import Entry, digest_of_entries
+from .replacing import copy_start, replacing, rewriting, seal
+from .tail import Index
 
-CHUNK = 1 << 20
-_STORED_MAX = 0xFFFF  # bytes in one stored block, RFC 1951 §3.2.4
-_WORTH_DEFLATING = 1 / 3  # fp32 weights come to about 0.93, some to 0.75; deflating a gigabyte takes half a minute
-SCRIPT = "code/inference.py"
-_MODEL_SUFFIXES = (".pth", ".pt")  # what the container's default model_fn looks for
+__all__ = [
+    "SCRIPT",
+    "Contents",
+    "Member",
+    "Watch",
+    "check_layout",
+    "combine",
+    "digest_of_archive",
+    "extract",
+    "new_archive",
+    "read_contents",
+]
 
-
-@dataclass(frozen=True)
-class Member:
-    """A file that goes into an archive.
-
-    Attributes
-    ----------
-    name
-        Its name inside the archive, with forward slashes: ``code/inference.py``.
-    path
-        Where it lies.
-    """
-
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What an archive holds.
-
-    Attributes
-    ----------
-    sizes
-        Name to size in bytes of each file, in the archive's order.
-    digest
-        SHA-256 of the archive's bytes, in hexadecimal.
-    size
-        The archive's size in bytes.
-    script
-        The text of ``code/inference.py``, empty if there is none.
-    """
-
-    sizes: dict[str, int]
-    digest: str
-    size: int
-    script: str = ""
+_SMALL = 8 << 20  # bytes of code that are deflated as a whole
 
 
 @contextmanager
 def new_archive(
-    target: Path, members: Sequence[Member], watch: Callable[[str, bytes], None] | None = None
+    target: Path, members: Sequence[Member], watch: Watch | None = None, *, kept: Index | None = None
 ) -> Iterator[Contents]:
-    """Write the members into a ``.tar.gz``, read it back, and put it in its place when the block ends well.
+    """Write the members into a ``.tar.gz``, and put it in its place when the block ends well.
 
-    The same names and contents give the same bytes, whatever the files' owners, modes and times. Memory does not grow
-    with the files.
+    The same names and contents give the same digest, whatever the files' owners, modes and times, and where nothing is
+    kept the same bytes. Memory does not grow with the files.
 
     Parameters
     ----------
     target
         The archive.
     members
-        What goes in, in this order.
+        What goes in, in this order: the model file first.
     watch
-        Called with each member's name and each piece of its data.
+        Called with each member's name and the size of each piece of its data.
+    kept
+        What the archive that is there holds of the model file, if that is the very same: it is not packed again.
 
     Raises
     ------
@@ -94,239 +66,105 @@ def new_archive(
     ArchiveError
         If its layout is not what SageMaker reads.
     """
-    with replacing(target, f"--archive ANOTHER_DIRECTORY/{target.name}") as file:
-        stream = _GzipWriter(file)
-        with tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=CHUNK) as tar:  # type: ignore[arg-type]
-            for member in members:
-                _add(tar, stream, member, watch)
-        stream.close()
-        file.flush()
-        contents = read_contents(Path(file.name))
-        if contents.digest != stream.digest or list(contents.sizes) != [member.name for member in members]:
-            raise ArchiveError(
-                f"What was read back from {target} is not what was written.", hint=f"!df -h {target.parent}"
-            )
-        check_layout(contents, target.name)
+    elsewhere = f"--archive ANOTHER_DIRECTORY/{target.name}"
+    model, code = (members[0], members[1:]) if members and not _is_code(members[0]) else (None, members)
+    parts = _Parts(target, elsewhere, model, code, watch or (lambda *_: None))
+    with parts.renewed(kept) if kept is not None else parts.written() as contents:
         yield contents
 
 
-def _add(tar: tarfile.TarFile, stream: _GzipWriter, member: Member, watch: Callable[[str, bytes], None] | None) -> None:
-    try:
-        file = member.path.open("rb")
-    except OSError as error:
-        raise PackagingError(
-            f"{member.path} cannot be read: {error.strerror or error}.", hint=f"!ls -l {member.path}"
-        ) from error
-    with file:
-        entry = tarfile.TarInfo(member.name)  # owner, group and time are 0, the mode 0644
-        entry.size = os.fstat(file.fileno()).st_size
-        stream.begin(large=entry.size > CHUNK)
-        tar.addfile(entry, _Watched(file, member.name, watch) if watch else file)
+def _is_code(member: Member) -> bool:
+    return member.name.startswith("code/")
 
 
-class _Watched:
-    """A file whose data is shown to somebody else as it is read."""
+@dataclass(frozen=True)
+class _Parts:
+    """The two parts of an archive: the model file, if there is one, and the rest."""
 
-    def __init__(self, file: IO[bytes], name: str, watch: Callable[[str, bytes], None]) -> None:
-        self._file, self._name, self._watch = file, name, watch
+    target: Path
+    elsewhere: str
+    model: Member | None
+    code: Sequence[Member]
+    watch: Watch
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._watch(self._name, data)
-        return data
+    @contextmanager
+    def written(self) -> Iterator[Contents]:
+        """Write both."""
+        with replacing(self.target, self.elsewhere) as file:
+            output = Output(file)
+            index = self._write_model(output) if self.model else None
+            found = self._write_end(output, index, self._code_in_memory(index))
+            yield self._checked(index, found, output.written, seal(file))
 
+    @contextmanager
+    def renewed(self, kept: Index) -> Iterator[Contents]:
+        """Keep the model file of the archive that is there, and write the rest."""
+        ready = self._code_in_memory(kept)
+        status = self.target.stat()
+        if ready and kept.before[:1] == (digest_of_entries(_everything(kept, ready[0])),):
+            yield self._checked(kept, ready[0], status.st_size, state_of(self.target))
+            return
+        # A copy that somebody keeps may be a link to the very same file.
+        if ready and kept.slotted and tail.fits(ready[1]) and status.st_nlink == 1:
+            with rewriting(self.target, self.elsewhere) as (file, state):
+                yield self._checked(kept, ready[0], status.st_size, state)
+                tail.exchange(file, kept, ready[1])
+            return
+        with self.target.open("rb", buffering=0) as before, replacing(self.target, self.elsewhere) as file:
+            copy_start(before, file, kept.length)
+            output = Output(file)
+            found = self._write_end(output, kept, ready)
+            yield self._checked(kept, found, kept.length + output.written, seal(file))
 
-class _GzipWriter:
-    """One gzip member (RFC 1952): small files are deflated, of a large one each megabyte is if that is worth it."""
+    def _write_model(self, output: Output) -> Index:
+        assert self.model is not None  # noqa: S101 - for mypy
+        gzip = GzipMember(output)
+        entry = entries.add_file(gzip, self.model, self.watch)
+        gzip.close()
+        if entry.size >= tail.LARGE:
+            output.write(tail.padding(output.written))
+        return Index(entry.name, entry.size, entry.digest, output.written)
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._checksum = self._length = 0
-        self._buffer = bytearray()
-        self._large = False
-        self._emit(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff")  # no name, no time, no operating system
+    def _code_in_memory(self, index: Index | None) -> tuple[list[Entry], bytes] | None:
+        """Return the code deflated, unless it is too large for that."""
+        if sum(member.path.stat().st_size for member in self.code if member.path.is_file()) > _SMALL:
+            return None
+        tar = entries.InMemory()
+        found = self._add_code(tar, index)
+        return found, tail.deflated(tar.getvalue())
 
-    @property
-    def digest(self) -> str:
-        return self._hash.hexdigest()
-
-    def begin(self, *, large: bool) -> None:
-        """Say that a file follows, and of which kind it is."""
-        if large != self._large:
-            self._flush()
-            self._large = large
-
-    def tell(self) -> int:
-        return self._length + len(self._buffer)
-
-    def write(self, data: bytes) -> int:
-        self._buffer += data
-        while len(self._buffer) >= CHUNK:
-            chunk = bytes(memoryview(self._buffer)[:CHUNK])
-            del self._buffer[:CHUNK]
-            self._chunk(chunk)
-        return len(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._emit(b"\x03\x00")  # an empty block that says it is the last
-        self._emit(struct.pack("<II", self._checksum, self._length & 0xFFFFFFFF))
-
-    def _flush(self) -> None:
-        if self._buffer:
-            self._chunk(bytes(self._buffer))
-            self._buffer.clear()
-
-    def _chunk(self, chunk: bytes) -> None:
-        self._checksum = zlib.crc32(chunk, self._checksum)
-        self._length += len(chunk)
-        if not self._large or _deflates(chunk):
-            # A compressor of its own refers to nothing before this chunk; the flush ends it at a whole byte.
-            deflate = zlib.compressobj(1 if self._large else 6, zlib.DEFLATED, -zlib.MAX_WBITS)
-            self._emit(deflate.compress(chunk) + deflate.flush(zlib.Z_SYNC_FLUSH))
+    def _write_end(self, output: Output, index: Index | None, ready: tuple[list[Entry], bytes] | None) -> list[Entry]:
+        slotted = False
+        if ready:
+            found, deflated = ready
+            slotted = index is not None and index.size >= tail.LARGE and tail.fits(deflated)
+            output.write(tail.member(deflated, slotted=slotted))
         else:
-            view = memoryview(chunk)
-            for start in range(0, len(chunk), _STORED_MAX):
-                block = view[start : start + _STORED_MAX]
-                self._emit(struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF))
-                self._emit(block)
+            gzip = GzipMember(output)
+            found = self._add_code(gzip, index)
+            gzip.close()
+        if index is not None:
+            output.write(replace(index, slotted=slotted).member())
+        return found
 
-    def _emit(self, data: bytes | memoryview) -> None:
-        self._hash.update(data)
-        self._file.write(data)
+    def _add_code(self, sink: entries.Sink, index: Index | None) -> list[Entry]:
+        found = [entries.add_file(sink, member, self.watch) for member in self.code]
+        entries.end(sink, entries.length(index.name, index.size) if index else 0)
+        return found
 
-
-def _deflates(chunk: bytes) -> bool:
-    """Return whether compressing is worth its time, judged by 4 KiB from the beginning, the middle and the end."""
-    middle = max(0, len(chunk) // 2 - 2048)
-    sample = chunk if len(chunk) <= 3 * 4096 else chunk[:4096] + chunk[middle : middle + 4096] + chunk[-4096:]
-    return len(zlib.compress(sample, 1)) < _WORTH_DEFLATING * len(sample)
-
-
-def read_contents(path: Path, look: Callable[[IO[bytes]], object] | None = None) -> Contents:
-    """Read an archive from beginning to end and return what it holds.
-
-    Parameters
-    ----------
-    path
-        The archive.
-    look
-        Called with each model file, which can be read only forwards.
-
-    Raises
-    ------
-    ArchiveError
-        If it is not there or not a complete ``.tar.gz``, or holds anything but files and directories with safe names.
-    """
-    sizes: dict[str, int] = {}
-    script = ""
-    try:
-        with path.open("rb") as file:
-            hashed = _Hashed(file)
-            # tarfile's own reading of gzip checks neither the checksum nor the length.
-            unpacked = gzip.GzipFile(fileobj=hashed, mode="rb")  # type: ignore[call-overload]
-            with unpacked, tarfile.open(fileobj=unpacked, mode="r|", bufsize=CHUNK) as tar:
-                for entry in tar:
-                    _refuse_unsafe(path, entry)
-                    if entry.isfile():
-                        sizes[_normal(entry.name)] = entry.size
-                        if look and entry.name.endswith(_MODEL_SUFFIXES) and (data := tar.extractfile(entry)):
-                            look(data)
-                    if _normal(entry.name) == SCRIPT and (data := tar.extractfile(entry)):
-                        script = data.read(CHUNK).decode(errors="replace")
-                while unpacked.read(CHUNK):
-                    pass
-    except FileNotFoundError as error:
-        raise ArchiveError(f"There is no archive {path}.", hint="%sm_package model") from error
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise ArchiveError(f"{path} is not a complete .tar.gz: {error}.", hint="%sm_package model") from error
-    return Contents(sizes=sizes, digest=hashed.hash.hexdigest(), size=hashed.size, script=script)
-
-
-def extract(path: Path, directory: Path) -> str:
-    """Extract an archive into an empty directory, and return the SHA-256 of the archive's bytes.
-
-    Raises
-    ------
-    ArchiveError
-        If it is not there or not a complete ``.tar.gz``, or holds anything but files and directories with safe names.
-    PackagingError
-        If it cannot be written there.
-    """
-    try:
-        with path.open("rb") as file:
-            hashed = _Hashed(file)
-            unpacked = gzip.GzipFile(fileobj=hashed, mode="rb")  # type: ignore[call-overload]
-            with unpacked, tarfile.open(fileobj=unpacked, mode="r|", bufsize=CHUNK) as tar:
-                for entry in tar:
-                    _refuse_unsafe(path, entry)
-                    tar.extract(entry, directory, filter="data")
-                while unpacked.read(CHUNK):
-                    pass
-    except FileNotFoundError as error:
-        raise ArchiveError(f"There is no archive {path}.", hint="%sm_package model") from error
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ArchiveError(f"{path} is not a complete .tar.gz: {error}.", hint="%sm_package model") from error
-    except OSError as error:
-        raise PackagingError(
-            f"{path} cannot be extracted into {directory}: {error.strerror or error}.",
-            hint="%env TMPDIR=/a/directory/with/room",
-        ) from error
-    return hashed.hash.hexdigest()
-
-
-class _Hashed:
-    """A file that is hashed as it is read."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.hash, self.size = file, hashlib.sha256(), 0
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.hash.update(data)
-        self.size += len(data)
-        return data
-
-
-def _normal(name: str) -> str:
-    return str(PurePosixPath(name))  # tar -C folder . writes ./model.pth
-
-
-def _refuse_unsafe(path: Path, entry: tarfile.TarInfo) -> None:
-    parts = PurePosixPath(entry.name).parts
-    if entry.name.startswith("/") or ".." in parts:
-        raise ArchiveError(
-            f"{path} holds {entry.name!r}, which would be written outside the model directory.",
-            hint="!tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code",
+    def _checked(self, index: Index | None, found: Sequence[Entry], size: int, state: str) -> Contents:
+        everything = _everything(index, found)
+        script = next((member.path for member in self.code if member.name == SCRIPT), None)
+        contents = Contents(
+            sizes={entry.name: entry.size for entry in everything},
+            digest=digest_of_entries(everything),
+            size=size,
+            script=script.read_text(encoding="utf-8", errors="replace") if script else "",
+            state=state,
         )
-    if not (entry.isfile() or entry.isdir()):
-        kind = "a link" if entry.issym() or entry.islnk() else "a device"
-        raise ArchiveError(
-            f"{path} holds {entry.name!r}, which is {kind} and not a file.",
-            hint="!tar -czhf model.tar.gz -C MODEL_DIRECTORY model.pth code",
-        )
+        check_layout(contents, self.target.name)
+        return contents
 
 
-def check_layout(contents: Contents, archive: str) -> None:
-    """Refuse a layout that SageMaker would unpack but the container would not find its way in.
-
-    Handlers belong into ``code/inference.py``. The model file belongs to the top, where the default ``model_fn`` looks,
-    unless the script names another place.
-
-    Raises
-    ------
-    ArchiveError
-        If the inference script or the model file lies elsewhere, or neither is there.
-    """
-    models = [name for name in contents.sizes if name.endswith(_MODEL_SUFFIXES)]
-    scripts = [name for name in contents.sizes if PurePosixPath(name).name == "inference.py"]
-    problem = ""
-    if scripts and SCRIPT not in scripts:
-        problem = f"holds {scripts[0]}, where the container does not look: it must be {SCRIPT}"
-    elif models and all("/" in name and PurePosixPath(name).name not in contents.script for name in models):
-        problem = f"holds the model as {models[0]}, where the container does not look: it must be at the top"
-    elif not scripts and not models:
-        problem = f"holds neither a model file nor {SCRIPT}"
-    if problem:
-        raise ArchiveError(f"{archive} {problem}.", hint="!tar -czf model.tar.gz -C MODEL_DIRECTORY model.pth code")
+def _everything(index: Index | None, found: Sequence[Entry]) -> list[Entry]:
+    return [*([Entry(index.name, index.size, index.digest)] if index else []), *found]

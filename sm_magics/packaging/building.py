@@ -6,7 +6,6 @@ archive are written beside their places, and moved there when both are complete.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -15,7 +14,7 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any
 
 from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements
 from sm_magics.authoring.notebook_names import advised
@@ -23,18 +22,18 @@ from sm_magics.authoring.reach import reached
 from sm_magics.errors import InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
 
-from .archive import SCRIPT, Member, new_archive
+from .archive import SCRIPT, Member, Watch, digest_of_archive, new_archive
 from .called import is_called, is_only_annotated
-from .fitting import Fit, Notebook, Save, fit
+from .fitting import Fit, Notebook, fit
+from .hashing import digest_of_file
 from .members import code_members, included_members
 from .package import Package, PackageFile, check_name
-from .replacing import replacing
+from .saving import model_file
 from .spent import remove_spent, remove_spent_objects
 from .subject import identify
 
 _NOBODY = Author()
 _MODEL_MODULE = "code/sm_model.py"
-Watch: TypeAlias = Callable[[str, bytes], None]
 
 
 def package(
@@ -118,24 +117,26 @@ def package(
     fitting = fit(subject, folder, notebook=notebook, save_as=save_as, sample=sample, objects=objects)
     weights = subject.path or directory / fitting.file
     _check_target(target, folder, weights)
-    _check_ownership(folder, [target, *([weights] if fitting.save else [])], fitting, author, force=force)
+    readers = {target: digest_of_archive, **({weights: digest_of_file} if fitting.save else {})}
+    _check_ownership(folder, readers, fitting, author, force=force)
     extra = included_members(directory, include, beside={fitting.file, os.path.relpath(target, directory)})
     _write_code(folder, fitting, author, force=force)
     remove_spent_objects(folder, written=fitting.files)
     removed = remove_spent(folder, written=fitting.files, author=author)
     notes = [*fitting.notes, *removed, *_check_code(folder, fitting, notebook)]
     with ExitStack() as stack:
-        unfinished = weights
-        if fitting.save:
-            file = stack.enter_context(replacing(weights))
-            notes += _save(fitting.save, fitting.file, file, listener)
-            unfinished = Path(file.name)
-        members = [Member(fitting.file, unfinished), *code_members(folder.path), *extra]
-        watch, digest = _packing(fitting.file, members, listener)
-        contents = stack.enter_context(new_archive(target, members, watch))
-        if fitting.save:
-            folder.claim(weights, author=author, digest=digest.hexdigest(), force=force)
-        folder.claim(target, author=author, digest=contents.digest, force=force)
+        model = stack.enter_context(model_file(weights, fitting, folder=folder, archive=target, listener=listener))
+        notes += model.notes
+        members = [Member(fitting.file, model.path), *code_members(folder.path), *extra]
+        watch = _packing(members, listener, without=fitting.file if model.packed else "")
+        contents = stack.enter_context(new_archive(target, members, watch, kept=model.packed))
+        if model.state:
+            folder.claim(
+                weights, author=author, digest=model.digest, force=force, state=model.state, read=digest_of_file
+            )
+        folder.claim(
+            target, author=author, digest=contents.digest, force=force, state=contents.state, read=digest_of_archive
+        )
     about = {fitting.file: fitting.note, **_about_code(folder, fitting)}
     return Package(
         name=name,
@@ -150,6 +151,7 @@ def package(
         source=subject.source,
         notes=tuple(dict.fromkeys(notes)),
         sample=sample,
+        state=contents.state,
     )
 
 
@@ -206,12 +208,14 @@ def _check_lost(folder: CodeFolder, *, force: bool) -> None:
     )
 
 
-def _check_ownership(folder: CodeFolder, paths: Sequence[Path], fitting: Fit, author: Author, *, force: bool) -> None:
-    """Refuse to replace what is not ours before anything is written."""
-    for path in paths:
+def _check_ownership(
+    folder: CodeFolder, readers: Mapping[Path, Callable[[Path], str]], fitting: Fit, author: Author, *, force: bool
+) -> None:
+    """Refuse to replace what is not ours before anything is written; `readers` says what digests the files have."""
+    for path, read in readers.items():
         if not path.parent.is_dir() and path.parent != folder.model_dir:
             raise PackagingError(f"There is no directory {path.parent}.", hint=f"!mkdir -p {path.parent}")
-        folder.check_may_replace(path, author=author, force=force)
+        folder.check_may_replace(path, author=author, force=force, read=read)
     for relative, text in fitting.files.items():
         path = folder.path / relative
         if not path.is_file() or path.read_bytes() != (text.encode() if isinstance(text, str) else text):
@@ -282,27 +286,17 @@ def _other_sources(folder: CodeFolder) -> Iterator[str]:
                 yield file.read()
 
 
-def _save(save: Save, name: str, file: BinaryIO, listener: Listener) -> list[str]:
-    listener(Progress("Save", note=name))
-    notes = save(file, lambda done, total: listener(Progress("Save", done, total, name)))
-    file.flush()
-    return notes
-
-
-def _packing(model_file: str, members: Sequence[Member], listener: Listener) -> tuple[Watch, hashlib._Hash]:
-    """Return what watches the archive being written, and the digest of the model file that it computes meanwhile."""
-    digest = hashlib.sha256()
-    total = sum(member.path.stat().st_size for member in members)
+def _packing(members: Sequence[Member], listener: Listener, *, without: str) -> Watch:
+    """Return what watches the archive being written."""
+    total = sum(member.path.stat().st_size for member in members if member.name != without)
     done = 0
 
-    def watch(name: str, data: bytes) -> None:
+    def watch(name: str, size: int) -> None:
         nonlocal done
-        done += len(data)
-        if name == model_file:
-            digest.update(data)
+        done += size
         listener(Progress("Pack", done, total, name))
 
-    return watch, digest
+    return watch
 
 
 def _about_code(folder: CodeFolder, fitting: Fit) -> dict[str, str]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sm_magics.authoring.ownership import state_of
 from sm_magics.errors import PackagingError
 
-from .archive import check_layout, read_contents
+from .archive import check_layout, digest_of_archive, read_contents
 from .saved import Saved, recognise_stream
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # ModelName, EndpointName in the SageMaker API reference
@@ -45,7 +46,7 @@ class Package:
     path
         The archive.
     digest
-        SHA-256 of the archive's bytes, in hexadecimal. The same model and code give the same digest.
+        BLAKE3 of what the archive unpacks to, in hexadecimal. The same model and code give the same digest.
     size
         The archive's size in bytes.
     files
@@ -62,6 +63,8 @@ class Package:
         Sentences on what the person should know.
     sample
         An input that the model accepts, or None.
+    state
+        What the archive's file was like (place on the disk, size, time), by which it is seen to be the same still.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Package:
     source: str
     notes: tuple[str, ...] = ()
     sample: Any = field(default=None, repr=False, compare=False)
+    state: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def open(cls, path: str | Path) -> Package:
@@ -89,6 +93,7 @@ class Package:
         """
         path = Path(path).expanduser().absolute()
         models: list[Saved | None] = []
+        state = state_of(path) if path.is_file() else ""
         contents = read_contents(path, lambda file: models.append(recognise_stream(file)))
         check_layout(contents, str(path))
         stem = path.name.removesuffix(".gz").removesuffix(".tar")
@@ -103,7 +108,17 @@ class Package:
             torch="",
             saved_as=models[0].kind if len(models) == 1 and models[0] else "",
             source=path.name,
+            state=state,
         )
+
+    def is_unchanged(self) -> bool:
+        """Return whether the archive is there and holds what was packaged. It is read only if it was written to."""
+        try:
+            if self.state and state_of(self.path) == self.state:
+                return True
+        except OSError:
+            pass
+        return digest_of_archive(self.path) == self.digest
 
 
 def check_name(name: str) -> None:

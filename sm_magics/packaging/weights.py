@@ -1,9 +1,10 @@
-"""Saving tensors in ``torch.save``'s format, byte for byte the same every time, one tensor in memory at a time.
+"""Saving tensors in ``torch.save``'s format, forwards and byte for byte the same every time, without copying them.
 
 ``torch.save`` itself marks each tensor with the device that it was on, so that weights trained on a GPU do not load on
 a CPU instance, and adds records that differ between torch versions. Here every tensor is marked ``cpu`` and moved there
-only while it is written. ``torch.load`` reads the file, with ``weights_only=True`` and ``mmap=True`` too: it is a zip
-archive of stored records, ``data.pkl`` and one ``data/KEY`` per storage (``torch/serialization.py``, ``_save``).
+piece by piece while it is written. ``torch.load`` reads the file, with ``weights_only=True`` and ``mmap=True`` too: it
+is a zip archive of stored records, ``data.pkl`` and one ``data/KEY`` per storage (``torch/serialization.py``,
+``_save``).
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ from __future__ import annotations
 import ctypes
 import io
 import pickle
-import struct
 import sys
-import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import IO, Any
 
 import torch
 
 from sm_magics.errors import UnsupportedModelError
 
-_ALIGNMENT = 64  # bytes; what torch aligns records to, so that they can be memory-mapped
-_CHUNK = 4 << 20
+from .records import Records
+
+_CHUNK = 16 << 20  # bytes at a time; large enough to be hashed by all cores
 
 
 def save(value: object, file: IO[bytes], report: Callable[[int], None] | None = None) -> None:
@@ -34,7 +35,7 @@ def save(value: object, file: IO[bytes], report: Callable[[int], None] | None = 
     value
         A mapping of names to tensors, or any other picklable object that holds tensors.
     file
-        Opened for writing bytes, seekable.
+        Anything that has ``write`` and ``flush``; it is written forwards only.
     report
         Called with the number of bytes written since the last call.
 
@@ -52,12 +53,13 @@ def save(value: object, file: IO[bytes], report: Callable[[int], None] | None = 
         raise UnsupportedModelError(
             f"The model cannot be pickled: {error}.", hint="%sm_package model --save-as state_dict"
         ) from error
-    with zipfile.ZipFile(file, "w") as archive:
-        _write_record(archive, "data.pkl", [pickled.getvalue()])
-        _write_record(archive, "byteorder", [sys.byteorder.encode()])
-        for key, storage in enumerate(pickler.storages):
-            _write_storage(archive, f"data/{key}", storage, report)
-        _write_record(archive, "version", [b"3\n"])
+    records = Records(file)
+    records.write("data.pkl", lambda: [pickled.getvalue()])
+    records.write("byteorder", lambda: [sys.byteorder.encode()])
+    for key, storage in enumerate(pickler.storages):
+        records.write(f"data/{key}", partial(pieces, storage), report)
+    records.write("version", lambda: [b"3\n"])
+    records.close()
 
 
 def total_bytes(value: object) -> int:
@@ -90,38 +92,75 @@ class _Pickler(pickle.Pickler):
         return ("storage", kind, self._keys[identity], "cpu", length)
 
 
-def _write_storage(
-    archive: zipfile.ZipFile, name: str, storage: torch.UntypedStorage, report: Callable[[int], None] | None
-) -> None:
-    on_cpu = storage if storage.device.type == "cpu" else storage.cpu()  # type: ignore[no-untyped-call]
-    size = on_cpu.nbytes()
-    # The storage's own memory, without a copy and without needing NumPy.
-    memory = memoryview((ctypes.c_ubyte * size).from_address(on_cpu.data_ptr())) if size else memoryview(b"")
-    with archive.open(_record(archive, name, size), "w") as record:
+def pieces(storage: torch.UntypedStorage) -> Iterator[memoryview]:
+    """Yield the bytes of a storage; each piece is valid until the next is asked for.
+
+    Memory of the CPU is not copied. From a GPU they come through two buffers of pinned memory, one of which is filled
+    while the other is used.
+    """
+    size = storage.nbytes()
+    if storage.device.type == "cpu":
+        memory = _memory(storage.data_ptr(), size)
         for start in range(0, size, _CHUNK):
-            piece = memory[start : start + _CHUNK]
-            record.write(piece)
-            if report:
-                report(len(piece))
+            yield memory[start : start + _CHUNK]
+    elif storage.device.type == "cuda":
+        buffers = [torch.empty(min(size, _CHUNK), dtype=torch.uint8, pin_memory=True) for _ in range(2)]
+        yield from staged(_flat(storage), buffers, _enqueued)
+    else:
+        yield from staged(_flat(storage), [torch.empty(min(size, _CHUNK), dtype=torch.uint8)])
 
 
-def _write_record(archive: zipfile.ZipFile, name: str, data: list[bytes]) -> None:
-    with archive.open(_record(archive, name, sum(map(len, data))), "w") as record:
-        for piece in data:
-            record.write(piece)
+def staged(
+    source: torch.Tensor,
+    buffers: Sequence[torch.Tensor],
+    enqueued: Callable[[torch.Tensor], Callable[[], object]] | None = None,
+) -> Iterator[memoryview]:
+    """Yield the bytes of a flat tensor through buffers that are used in turn.
+
+    Parameters
+    ----------
+    source
+        ``uint8``, one dimension, on any device.
+    buffers
+        ``uint8``, on the CPU: all but one are filled ahead.
+    enqueued
+        Called after a copy was begun that may still run; returns what waits for it.
+    """
+    length = len(buffers[0])
+    waiting: deque[tuple[memoryview, Callable[[], object]]] = deque()
+    for number, start in enumerate(range(0, len(source), length)):
+        part = source[start : start + length]
+        buffer = buffers[number % len(buffers)][: len(part)]
+        buffer.copy_(part, non_blocking=enqueued is not None)
+        waiting.append((_memory(buffer.data_ptr(), len(part)), enqueued(source) if enqueued else _nothing))
+        if len(waiting) == len(buffers):
+            yield _arrived(*waiting.popleft())
+    while waiting:
+        yield _arrived(*waiting.popleft())
 
 
-def _record(archive: zipfile.ZipFile, name: str, size: int) -> zipfile.ZipInfo:
-    """Return the header of a record whose data begins at a multiple of the alignment."""
-    record = zipfile.ZipInfo(f"archive/{name}", date_time=(1980, 1, 1, 0, 0, 0))
-    record.file_size = size
-    record.create_system = 3  # Unix, whichever system writes
-    begins = archive.fp.tell() + 30 + len(record.filename)  # type: ignore[union-attr]
-    if size * 1.05 > zipfile.ZIP64_LIMIT:
-        begins += 20  # zipfile decides by the same rule to add its 64-bit sizes
-    padding = -(begins + 4) % _ALIGNMENT
-    record.extra = struct.pack("<HH", 0x4246, padding) + b"Z" * padding  # field "FB", torch's own
-    return record
+def _arrived(memory: memoryview, wait: Callable[[], object]) -> memoryview:
+    wait()
+    return memory
+
+
+def _nothing() -> None:
+    pass
+
+
+def _enqueued(source: torch.Tensor) -> Callable[[], object]:
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(source.device))
+    return event.synchronize
+
+
+def _flat(storage: torch.UntypedStorage) -> torch.Tensor:
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+
+
+def _memory(address: int, size: int) -> memoryview:
+    """Return memory without a copy and without needing NumPy."""
+    return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B") if size else memoryview(b"")
 
 
 def canonical(state: Mapping[Any, Any]) -> OrderedDict[Any, Any]:
@@ -188,6 +227,12 @@ def check_tensor(tensor: torch.Tensor, name: str, variable: str = "model") -> No
         )
     if tensor.layout is not torch.strided:
         raise UnsupportedModelError(f"{name!r} is sparse ({tensor.layout}).", hint="tensor.to_dense()")
+    if hasattr(tensor, "full_tensor"):  # torch.distributed.tensor.DTensor
+        raise UnsupportedModelError(
+            f"{name!r} is a {type(tensor).__name__}: this process has only its part of it.",
+            hint="{name: getattr(value, 'full_tensor', lambda: value)() for name, value in "
+            f"{variable}.state_dict().items()}}",
+        )
     if type(tensor) not in {torch.Tensor, torch.nn.Parameter}:
         kind = type(tensor)
         raise UnsupportedModelError(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import hashlib
 import io
 import os
 import random
@@ -46,13 +45,12 @@ def write(target: Path, files: dict[str, bytes]) -> str:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(code=st.dictionaries(NAMES.map("code/{}".format), DATA, max_size=4), model=DATA)
-def test_what_goes_in_comes_out_and_the_digest_is_that_of_the_bytes(tmp_path, code, model):
+def test_what_goes_in_comes_out_and_the_same_gives_the_same_digest(tmp_path, code, model):
     files = {"model.pth": model, "code/inference.py": b"", **code}
     target = tmp_path / "model.tar.gz"
 
     digest = write(target, files)
 
-    assert digest == hashlib.sha256(target.read_bytes()).hexdigest()
     assert digest == write(target, files)
     with tarfile.open(target) as tar:
         assert {entry.name: tar.extractfile(entry).read() for entry in tar} == files
@@ -117,7 +115,7 @@ def test_a_full_disk_leaves_the_old_archive_and_nothing_else(tmp_path, monkeypat
     def full(*_: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("sm_magics.packaging.archive._GzipWriter.write", full)
+    monkeypatch.setattr(os, "writev", full)
     with pytest.raises(PackagingError, match="no space left") as caught:
         write(target, {"model.pth": b"new"})
 
