@@ -92,12 +92,15 @@ class Elsewhere:
             otherwise.message += " More of AWS is with: pip install 'sm-magics[aws-local]'"
             raise otherwise
         self._used = time.monotonic()
+        message = _message(request, replace(claim, access_key=self._account.access_key), body)
         await self._start()
         try:
-            status, headers, answer = await asyncio.wait_for(
-                _ask(self._address, _message(request, replace(claim, access_key=self._account.access_key), body)),
-                _PATIENCE,
-            )
+            try:
+                status, headers, answer = await asyncio.wait_for(_ask(self._address, message), _PATIENCE)
+            except ConnectionRefusedError:  # it has died, and we have not heard of it yet
+                await self.close()
+                await self._start()
+                status, headers, answer = await asyncio.wait_for(_ask(self._address, message), _PATIENCE)
         except (OSError, EOFError, httptools.HttpParserError, asyncio.TimeoutError) as error:
             _logger.warning("moto gave no answer to %s %s: %r", request.method, request.raw_path, error)
             raise otherwise from error

@@ -422,6 +422,8 @@ def test_ctrl_c_before_the_endpoint_leaves_what_the_hint_cleans_up(live, monkeyp
     assert type(live.raised(hinted)) is errors.EndpointNotFound
 
 
+# urllib3 leaves the socket of a request that Ctrl-C ended to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_while_a_prediction_runs_is_ctrl_c(live):
     live.succeed(
         "%%sm_inference\nimport time\n\ndef model_fn(model_dir):\n    return None\n\n"
