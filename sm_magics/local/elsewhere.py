@@ -94,11 +94,13 @@ class Elsewhere:
         self._used = time.monotonic()
         message = _message(request, replace(claim, access_key=self._account.access_key), body)
         await self._start()
+        asked = self._process
         try:
             try:
                 status, headers, answer = await asyncio.wait_for(_ask(self._address, message), _PATIENCE)
             except ConnectionRefusedError:  # it has died, and we have not heard of it yet
-                await self.close()
+                if self._process is asked:
+                    await self.close()
                 await self._start()
                 status, headers, answer = await asyncio.wait_for(_ask(self._address, message), _PATIENCE)
         except (OSError, EOFError, httptools.HttpParserError, asyncio.TimeoutError) as error:
