@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sm_magics import sdk
 from sm_magics.errors import (
     BackendError,
     DeploymentInterrupted,
@@ -231,7 +232,14 @@ class Endpoint:
 
     def tags(self) -> Mapping[str, str]:
         """Return its tags."""
-        return references.tags(self.connection, self.arn)
+        return references.tags(self.connection, self.arn, self.created)
+
+    def to_predictor(self) -> Any:
+        """Return the installed SageMaker SDK's own object for it.
+
+        SDK 2: a ``PyTorchPredictor`` that sends and takes JSON. SDK 3: a ``sagemaker.core.resources.Endpoint``.
+        """
+        return sdk.predictor(self.name, self.connection.session, self.connection.bucket)
 
 
 def get(name: str, connection: Connection) -> Endpoint | None:

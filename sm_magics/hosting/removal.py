@@ -178,3 +178,8 @@ def remove_superseded(endpoint: Endpoint) -> None:
     current = references.ask(connection, "describe_endpoint_config", EndpointConfigName=endpoint.config_name)
     used = {variant["ModelName"] for variant in current["ProductionVariants"]} if current else set()
     _remove_belongings(_belongings(endpoint, but={endpoint.config_name, *used}))
+
+
+def superseded(endpoint: Endpoint, *, by: Collection[str]) -> Removal:
+    """Return what `remove_superseded` would remove once an endpoint is in service with these names."""
+    return _belongings(endpoint, but=by)

@@ -120,6 +120,22 @@ class Package:
             pass
         return digest_of_archive(self.path) == self.digest
 
+    def to_pytorch_model(self, role: str | None = None, sagemaker_session: Any = None, **kwargs: Any) -> Any:
+        """Return a ``PyTorchModel`` of SageMaker SDK 2 that deploys this very archive, without repacking it.
+
+        Uploads the archive to the session's default bucket. See `sm_magics.sdk.pytorch_model`.
+
+        Raises
+        ------
+        ConfigurationError
+            Without SDK 2.
+        """
+        from sm_magics import sdk
+
+        versions = {"torch": self.torch, "python": self.python, "saved_as": self.saved_as}
+        given = {"role": role, "sagemaker_session": sagemaker_session, **kwargs}
+        return sdk.pytorch_model(self.path, self.digest, versions, **given)
+
 
 def check_name(name: str) -> None:
     """Refuse a name that SageMaker would refuse.
