@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from boto3.s3.transfer import TransferConfig
-
-from sm_magics.errors import BackendError, PackagingError
+from sm_magics.errors import BackendError, Interrupted, PackagingError, SmMagicsError
 from sm_magics.packaging import Package
+from sm_magics.packaging.tail import read_index
 from sm_magics.progress import Listener, Progress, ignore
 
-from . import faults
+from . import faults, unfinished, uploading
 from .connection import Connection
 
 PREFIX = "sm_magics"
-_MIB = 1024 * 1024
 
 
 def location(package: Package, connection: Connection) -> str:
@@ -44,47 +43,102 @@ def upload(package: Package, connection: Connection, listener: Listener = ignore
         If S3 refuses it.
     """
     bucket, key = split(location(package, connection))
-    s3 = connection.client("s3")
-    if _is_there(s3, bucket, key, package.size, connection):
+    target = uploading.Target(bucket, key, connection.account, getattr(connection.settings, "kms_key", ""))
+    s3, size = connection.client("s3"), package.size
+    if _is_there(s3, target, size, connection):
         return False
-    _check(package)
-    size = package.size
-    with connection.calling():
-        if connection.is_local:
-            _ensure_bucket(s3, bucket, connection)
-            _hand_over(s3, bucket, key, package)
-        else:
-            sent = 0
-
-            def count(number: int) -> None:
-                nonlocal sent
-                sent += number
-                listener(Progress("Upload", sent, size))
-
-            s3.upload_file(
-                str(package.path),
-                bucket,
-                key,
-                Callback=count,
-                Config=TransferConfig(multipart_chunksize=16 * _MIB, multipart_threshold=16 * _MIB),
+    _check_size(package)
+    if connection.is_local:
+        _check(package)
+        _ensure_bucket(s3, bucket, connection)
+        with connection.calling():
+            _hand_over(s3, target, package)
+    else:
+        _give_up_abandoned(connection)
+        try:
+            uploading.send(
+                package.path,
+                size,
+                target,
+                connection,
+                counted=lambda done: listener(Progress("Upload", done, size, package.path.name)),
+                confirm=lambda: _check(package),
+                head=_head(package, s3, target, connection),
             )
-    listener(Progress("Upload", size, size))
+        except OSError as error:
+            if error.filename != str(package.path):
+                raise
+            raise _gone(package) from error
+        except KeyboardInterrupt as error:
+            raise _interrupted(package, target) from error
+    listener(Progress("Upload", size, size, package.path.name))
     return True
+
+
+def _head(package: Package, s3: Any, target: uploading.Target, connection: Connection) -> uploading.Head | None:
+    """Return the object of an earlier archive with the same weights: these need not be sent again."""
+    index = read_index(package.path)
+    if index is None or index.length < uploading.SMALLEST_PART:
+        return None
+    for digest in index.before:
+        key = f"{PREFIX}/{digest}/model.tar.gz"
+        with suppress(BackendError):  # it is gone, or nobody is to know; then all is sent
+            with connection.calling():
+                size = s3.head_object(**{**target.named, "Key": key})["ContentLength"]
+            if size >= index.length:
+                return uploading.Head(key, index.length)
+    return None
+
+
+def _give_up_abandoned(connection: Connection) -> None:
+    """Have S3 forget the uploads that broke off long ago. They cost money, and nobody sees them."""
+    for record in unfinished.abandoned(connection.region):
+        with suppress(SmMagicsError):  # a later upload asks again
+            uploading.abort(record, connection, connection.account)
 
 
 def _check(package: Package) -> None:
     """Make sure that the file is the one whose digest the object's name will carry: nobody looks again."""
-    again = f"%sm_package {package.source}"
     if not package.path.exists():
-        raise PackagingError(f"The archive {package.path} is gone.", hint=again)
+        raise _gone(package)
     if not package.is_unchanged():
-        raise PackagingError(f"The archive {package.path} is not the one that was packaged.", hint=again)
+        raise _other(package)
 
 
-def _is_there(s3: Any, bucket: str, key: str, size: int, connection: Connection) -> bool:
+def _check_size(package: Package) -> None:
+    """Tell at once what can be told at once."""
+    try:
+        size = package.path.stat().st_size
+    except OSError as error:
+        raise _gone(package) from error
+    if size != package.size:
+        raise _other(package)
+
+
+def _interrupted(package: Package, target: uploading.Target) -> Interrupted:
+    told = f"Interrupted: the upload of {package.path.name} was ended"
+    if any((started.bucket, started.key) == (target.bucket, target.key) for started in unfinished.listed()):
+        return Interrupted(
+            f"{told}, but S3 could not be told to forget what had arrived.",
+            hint="%sm_deploy    # the same again goes on with it",
+        )
+    return Interrupted(f"{told}, and nothing half-made is left in S3.", hint="%sm_deploy    # begins it anew")
+
+
+def _gone(package: Package) -> PackagingError:
+    return PackagingError(f"The archive {package.path} is gone.", hint=f"%sm_package {package.source}")
+
+
+def _other(package: Package) -> PackagingError:
+    return PackagingError(
+        f"The archive {package.path} is not the one that was packaged.", hint=f"%sm_package {package.source}"
+    )
+
+
+def _is_there(s3: Any, target: uploading.Target, size: int, connection: Connection) -> bool:
     try:
         with connection.calling():
-            return bool(s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == size)
+            return bool(s3.head_object(**target.named)["ContentLength"] == size)
     except BackendError as error:
         if faults.is_missing(error):
             return False
@@ -102,7 +156,7 @@ def _ensure_bucket(s3: Any, bucket: str, connection: Connection) -> None:
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": connection.region})
 
 
-def _hand_over(s3: Any, bucket: str, key: str, package: Package) -> None:
+def _hand_over(s3: Any, target: uploading.Target, package: Package) -> None:
     """PutObject without the bytes: a private header, signed like the rest, names the file."""
 
     def add_headers(params: dict[str, Any], **_: Any) -> None:
@@ -110,6 +164,6 @@ def _hand_over(s3: Any, bucket: str, key: str, package: Package) -> None:
 
     s3.meta.events.register("before-call.s3.PutObject", add_headers, unique_id="sm-magics-file")
     try:
-        s3.put_object(Bucket=bucket, Key=key)
+        s3.put_object(**target.named)
     finally:
         s3.meta.events.unregister("before-call.s3.PutObject", unique_id="sm-magics-file")

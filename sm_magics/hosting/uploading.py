@@ -30,6 +30,7 @@ from .unfinished import Arrived, Record, Started
 PART = 8 << 20
 """Bytes in a part of a file that is not huge. What is not larger than one is sent in one request."""
 
+SMALLEST_PART = 5 << 20  # but the last
 MOST_PARTS = 10_000  # "Amazon S3 multipart upload limits", S3 user guide
 _GONE = "NoSuchUpload"
 
@@ -199,7 +200,7 @@ class _Sending:
             answer = self._s3.create_multipart_upload(
                 **self._target.named, **self._target.encrypted, ChecksumAlgorithm="SHA256"
             )
-        part_size = max(PART, -(-self._size // MOST_PARTS))
+        part_size = max(PART, -(-self._size // (MOST_PARTS - 1)))  # what a head adds makes up for one
         where = self._connection.region, self._target.bucket, self._target.key
         return Record.new(Started(*where, answer["UploadId"], part_size))
 
@@ -257,10 +258,9 @@ class _Sending:
 
     def _pieces(self, part_size: int) -> Iterator[_Piece]:
         with self._path.open("rb") as file:
-            for number, start in enumerate(range(0, self._size, part_size), 1):
-                length = min(part_size, self._size - start)
-                data = file.read(length)
-                if len(data) != length:
+            for number, (start, end) in enumerate(_spans(self._size, part_size, self._head), 1):
+                data = file.read(end - start)
+                if len(data) != end - start:
                     raise OSError(errno.EIO, "It is shorter than it was", str(self._path))
                 yield _Piece(number, start, data)
 
@@ -312,6 +312,16 @@ class _Sending:
         except BackendError:
             return False
         return bool(answer.get("ChecksumSHA256", "").partition("-")[0] == _encoded(joined))
+
+
+def _spans(size: int, part_size: int, head: Head | None) -> list[tuple[int, int]]:
+    """Return where each part begins and ends. One begins where the head ends: what is new is all that is sent."""
+    length = head.length if head and SMALLEST_PART <= head.length < size else 0
+    cuts = list(range(0, length, part_size))
+    if len(cuts) > 1 and length - cuts[-1] < SMALLEST_PART:
+        cuts.pop()
+    cuts += range(length, size, part_size)
+    return list(zip(cuts, [*cuts[1:], size], strict=True))
 
 
 def _encoded(digest: Any) -> str:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import sys
 import tarfile
+from pathlib import Path
+from types import SimpleNamespace
 
+import botocore.endpoint
 import pytest
 
 from sm_magics.hosting import connection
 from sm_magics.hosting.machine import ensure_running
 from sm_magics.packaging import Package
 from sm_magics.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 ECHO = """
 import json
@@ -69,3 +75,10 @@ def as_aws(machine, monkeypatch):
     return Settings(
         region=address.region, instance_type="ml.m5.large", role=f"arn:aws:iam::{address.account}:role/sm-magics"
     )
+
+
+@pytest.fixture
+def patient(as_aws, monkeypatch):
+    """boto3 tries five times, as it does by itself, and does not wait in between."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))
