@@ -98,8 +98,6 @@ class App:
         if scope["type"] != "http":
             return
         request = Request.from_scope(scope, receive)
-        MAY_HOLD.set(request.header("x-sm-magics-hold") != "0")
-        IS_WAITER.set(request.is_waiters())
         request_id = str(uuid.uuid4())
         self.active += 1
         try:
@@ -172,6 +170,8 @@ class App:
             raise ApiError("UnknownOperationException", "The protocol rpc-v2-cbor is not available on this machine.")
         if prefix != service.prefix or name not in service.operations:
             raise unknown_operation(prefix or "A request without X-Amz-Target", name)
+        MAY_HOLD.set(request.header("x-sm-magics-hold") != "0")
+        IS_WAITER.set(request.is_waiters())
         model = service.model().operation_model(name)
         if request.header("content-encoding") == "gzip":
             body = _unpacked(body)

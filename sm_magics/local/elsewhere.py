@@ -30,6 +30,7 @@ from .wire import Request, Response
 #: Bytes of a request: enough for the code of a Lambda function (AWS Lambda quotas, 50 MB zipped, in base64).
 LARGEST = 70 << 20
 #: Seconds without a request after which it is ended, and with it what it keeps.
+_LAST_THREADS = 5.0  # seconds from a process's death until the last of its threads has gone
 _IDLE = 7200.0
 #: Seconds that it has to start, and for an answer.
 _PATIENCE = 120.0
@@ -94,15 +95,8 @@ class Elsewhere:
         self._used = time.monotonic()
         message = _message(request, replace(claim, access_key=self._account.access_key), body)
         await self._start()
-        asked = self._process
         try:
-            try:
-                status, headers, answer = await asyncio.wait_for(_ask(self._address, message), _PATIENCE)
-            except ConnectionRefusedError:  # it has died, and we have not heard of it yet
-                if self._process is asked:
-                    await self.close()
-                await self._start()
-                status, headers, answer = await asyncio.wait_for(_ask(self._address, message), _PATIENCE)
+            status, headers, answer = await self._insist(message)
         except (OSError, EOFError, httptools.HttpParserError, asyncio.TimeoutError) as error:
             _logger.warning("moto gave no answer to %s %s: %r", request.method, request.raw_path, error)
             raise otherwise from error
@@ -112,6 +106,17 @@ class Elsewhere:
                 otherwise.message += f" More of it may be with: pip install 'moto[{extra}]'"
             raise otherwise
         return Response(status, [item for item in headers.items() if item[0] not in _NOT_PASSED_BACK], answer)
+
+    async def _insist(self, message: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Ask, and ask a new process if this one turns out to have died: what it did is gone with it."""
+        process = self._process
+        assert process  # noqa: S101 - it was started
+        try:
+            return await asyncio.wait_for(_ask(self._address, message), _PATIENCE)
+        except (OSError, EOFError):
+            await asyncio.wait_for(process.wait(), _LAST_THREADS)  # the first to notice may be we
+            await self._start()
+        return await asyncio.wait_for(_ask(self._address, message), _PATIENCE)
 
     async def close(self) -> None:
         """End it."""

@@ -40,10 +40,14 @@ class EndpointRecords:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._changes: dict[str, _Change] = {}
+        # Each request to an endpoint asks for its status.
+        self._statuses = {row.name: row.status for row in self.all()}
 
     def add(self, name: str, document: Mapping[str, Any], *, tags: Iterable[Mapping[str, str]]) -> str:
         """Record an endpoint that is being created; return its ARN."""
-        return self._resources.add(Kind.ENDPOINT, name, document, tags=tags, status=CREATING)
+        arn = self._resources.add(Kind.ENDPOINT, name, document, tags=tags, status=CREATING)
+        self._statuses[name] = CREATING
+        return arn
 
     def require_none(self, name: str) -> None:
         """Raise ``ValidationException`` if there is an endpoint of that name."""
@@ -61,6 +65,10 @@ class EndpointRecords:
     def get(self, name: str) -> Resource:
         """Return an endpoint, or raise ``ValidationException``."""
         return self._resources.get(Kind.ENDPOINT, name)
+
+    def status(self, name: str) -> str:
+        """Return an endpoint's status, empty if there is none of that name. Names are told apart by case here."""
+        return self._statuses.get(name, "")
 
     def settled(self, name: str) -> Resource:
         """Return an endpoint that is in no transition, or raise ``ValidationException``."""
@@ -99,6 +107,7 @@ class EndpointRecords:
     def set(self, row: Resource, status: str, document: Mapping[str, Any]) -> None:
         """Record a status and what else is known."""
         self._resources.change(Kind.ENDPOINT, row.name, status=status, document=document)
+        self._statuses[row.name] = status
         self._tell(row.name)
 
     async def settle(self, name: str, status: str, **changes: Any) -> None:
@@ -107,8 +116,9 @@ class EndpointRecords:
             await asyncio.sleep(_RETRY)
 
     def remove(self, name: str) -> None:
-        """Remove an endpoint."""
+        """Remove an endpoint, named in its own case."""
         self._resources.remove(Kind.ENDPOINT, name)
+        del self._statuses[name]
         self._tell(name)
 
     def _recorded(self, name: str, status: str, changes: Mapping[str, Any]) -> bool:

@@ -193,15 +193,12 @@ class Endpoints:
         """
         return await self._records.describe(name)
 
-    async def serving(self, name: str) -> Version | None:
+    def serving(self, name: str) -> Version | None:
         """Return the version that answers for an endpoint, or None if there is no such endpoint in service.
 
         Names are told apart by case here, as AWS does.
         """
-        row = self._records.find(name)
-        if row is None or row.name != name or row.status not in {IN_SERVICE, UPDATING}:
-            return None
-        return self._lives[name].version
+        return self._lives[name].version if self._records.status(name) in {IN_SERVICE, UPDATING} else None
 
     def are_gone(self) -> bool:
         """Return whether there is nothing that runs, or is about to, or that a request would start."""

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -45,6 +46,8 @@ LARGEST_SERVERLESS = 4 << 20
 #: ("Streaming responses", Amazon SageMaker endpoints and quotas).
 TIME_LIMIT = 60.0
 STREAM_TIME_LIMIT = 480.0
+#: Different requests, apart from their bodies, that are remembered as well-formed (of some KiB at most).
+_MOST_CHECKED = 256
 _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 _SESSION = "X-Amzn-SageMaker-Session-Id"
 #: Headers of the container's answer that go to the client, by their names in lower case.
@@ -104,6 +107,7 @@ class Runtime:
             for operation in (model.operation_model(name) for name in model.operation_names)
         ]
         self._abandoned: set[asyncio.Task[Reply]] = set()
+        self._checked: set[tuple[Any, ...]] = set()
 
     async def answer(self, request: Request, body: bytes, request_id: str) -> Response:
         """Answer a verified request.
@@ -117,15 +121,29 @@ class Runtime:
         match, operation = self._route(request)
         if operation.name not in {"InvokeEndpoint", "InvokeEndpointWithResponseStream"}:
             raise unknown_operation("sagemaker-runtime", operation.name)
-        shape = operation.input_shape
-        parameters = _parameters(shape, match, request)
-        # The body was measured while it was read: the model's maximum is an older one.
-        if broken := list(failures(shape, {**parameters, shape.serialization["payload"]: b""})):
-            raise ApiError("ValidationError", failed_constraints(broken).message)
-        call = await self._call(parameters, body, request_id, received)
+        parameters = self._parameters(operation, match, request)
+        call = self._call(parameters, body, request_id, received)
         if operation.name == "InvokeEndpoint":
             return await self._invoke(call)
         return await self._invoke_with_response_stream(call)
+
+    def _parameters(self, operation: Any, match: re.Match[str], request: Request) -> dict[str, str]:
+        parameters = {
+            name: unquote(match[place]) if is_in_path else request.header(place)
+            for name, place, is_in_path in _places(operation.input_shape)
+            if is_in_path or request.values(place)
+        }
+        # Most requests say the same as others did.
+        key = operation.name, *parameters.items()
+        if key not in self._checked:
+            shape = operation.input_shape
+            # The body was measured while it was read: the model's maximum is an older one.
+            if broken := list(failures(shape, {**parameters, shape.serialization["payload"]: b""})):
+                raise ApiError("ValidationError", failed_constraints(broken).message)
+            if len(self._checked) >= _MOST_CHECKED:
+                self._checked.clear()
+            self._checked.add(key)
+        return parameters
 
     def _route(self, request: Request) -> tuple[re.Match[str], Any]:
         for method, pattern, operation in self._operations:
@@ -134,12 +152,12 @@ class Runtime:
                 return match, operation
         raise unknown_operation("sagemaker", f"{request.method} {request.raw_path}")
 
-    async def _call(self, parameters: dict[str, Any], body: bytes, request_id: str, received: float) -> _Call:
+    def _call(self, parameters: dict[str, Any], body: bytes, request_id: str, received: float) -> _Call:
         for member, kind in _UNSUPPORTED.items():
             if member in parameters:
                 raise runtime_invalid(f"{member} is for {kind} endpoints, which this machine does not have.")
         name = parameters["EndpointName"]
-        version = await self._endpoints.serving(name)
+        version = self._endpoints.serving(name)
         if version is None:
             raise no_such_endpoint(name, self._account.id)
         wanted = parameters.get("TargetVariant", "")
@@ -203,13 +221,16 @@ class Runtime:
     def _measure(self, call: _Call, asked: asyncio.Task[Reply], asked_at: float, *, slept: bool) -> None:
         known = asked.done() and asked.exception() is None
         set_up = call.version.set_up(call.variant) if slept and known else 0.0
-        self._metrics.invoked(
+        invoked = partial(
+            self._metrics.invoked,
             call.endpoint,
             call.variant.name,
             status=asked.result().status if known else 0,
             model=time.perf_counter() - asked_at - set_up,
             overhead=asked_at - call.received,
         )
+        # Counted once the answer is on its way.
+        asyncio.get_running_loop().call_soon(invoked)
         if set_up and call.variant.serverless:
             self._metrics.set_up(call.endpoint, call.variant.name, set_up)
 
@@ -271,17 +292,15 @@ def _path_pattern(template: str) -> re.Pattern[str]:
     )
 
 
-def _parameters(shape: Any, match: re.Match[str], request: Request) -> dict[str, Any]:
-    parameters = {}
-    for name, member in shape.members.items():
-        place = member.serialization.get("location")
-        if place == "uri":
-            parameters[name] = unquote(match[member.serialization["name"]])
-        elif place == "header":
-            values = request.values(member.serialization["name"].lower())
-            if values:
-                parameters[name] = values[0]
-    return parameters
+@lru_cache(maxsize=8)
+def _places(shape: Any) -> tuple[tuple[str, str, bool], ...]:
+    """Return where a request has its members besides the body: name, header or part of the path, and whether that."""
+    members = [(name, member.serialization) for name, member in shape.members.items()]
+    return tuple(
+        (name, place["name"] if place["location"] == "uri" else place["name"].lower(), place["location"] == "uri")
+        for name, place in members
+        if place.get("location") in {"uri", "header"}
+    )
 
 
 def _content_type(headers: Headers) -> str:

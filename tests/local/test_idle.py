@@ -121,13 +121,13 @@ def test_an_endpoint_whose_workers_keep_dying_fails_with_the_traceback_in_its_lo
         try:
             endpoints.create("dying", snapshot, tags=())
             assert (await _in(endpoints, "InService"))["EndpointStatus"] == "InService"
-            version = await endpoints.serving("dying")
+            version = endpoints.serving("dying")
             assert version is not None
             answer = await version.ask(version.variants[0], Request("POST", "/invocations", (), b""))
             assert answer.status == 500
             described = await _in(endpoints, "Failed")
             assert "kept dying" in described["FailureReason"]
-            assert await endpoints.serving("dying") is None
+            assert endpoints.serving("dying") is None
             (stream,) = logs.streams("/aws/sagemaker/Endpoints/dying")
             lines = [event.message for event in logs.events([stream])]
             assert "RuntimeError: never again" in lines

@@ -13,8 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_service import BUCKET, DOUBLE, Service, variant, wait_until
 
 ROUNDS = 100
-#: Of so many rounds, one lets the service come up before it goes on: the others kill it while it does.
-PATIENT = 6
+#: Of so many rounds, one goes on until endpoints have started, and asks all of them afterwards.
+PATIENT = 10
+#: Seconds until a kill, at most: in a patient round, and in the others.
+LONG, SHORT = 3.0, 0.5
 SECOND = "second"
 
 
@@ -34,17 +36,20 @@ def test_killed_at_random_moments_it_keeps_what_was_in_service(own_service):
         },
     )
     chance = random.Random(20260101)
+    # The address stays the same, and so the clients: making them takes longer than all that they ask.
+    client = Service(own_service.home)
     for number in range(ROUNDS):
-        worker = threading.Thread(target=_work, args=(own_service.home, f"made-{number}", chance.random()))
+        patient = number % PATIENT == 0
+        worker = threading.Thread(target=_work, args=(client, f"made-{number}", chance.random()))
         worker.start()
-        time.sleep(chance.uniform(0, 0.6))
+        time.sleep(chance.uniform(0, LONG if patient else SHORT))
         own_service.kill()
         worker.join()
-        own_service.close_clients()
         with contextlib.closing(sqlite3.connect(own_service.home / "state.sqlite3")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         own_service.start()
-        _check(own_service, patient=number % PATIENT == 0)
+        _check(own_service, patient=patient)
+    client.close_clients()
     _check(own_service, patient=True)
     wait_until(lambda: len(list((own_service.home / "endpoints").iterdir())) == 1, what="the other versions gone")
 
@@ -66,9 +71,8 @@ def _check(service: Service, *, patient: bool) -> None:
         service.sagemaker.delete_endpoint(EndpointName=name)
 
 
-def _work(home, name: str, where: float) -> None:
+def _work(client: Service, name: str, where: float) -> None:
     """Create, update, scale and delete, beginning anywhere in between, until the service is gone."""
-    client = Service(home)
     sagemaker = client.sagemaker
 
     def create() -> None:
@@ -100,4 +104,3 @@ def _work(home, name: str, where: float) -> None:
             # What cannot be done just now, to an endpoint that is not there for example, is passed over.
             with contextlib.suppress(ClientError):
                 step()
-    client.close_clients()

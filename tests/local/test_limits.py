@@ -50,7 +50,7 @@ class Served:
     def __init__(self, version: Version) -> None:
         self._version = version
 
-    async def serving(self, _name: str) -> Any:
+    def serving(self, _name: str) -> Any:
         return self._version
 
     @staticmethod
