@@ -45,6 +45,24 @@ def encode(value: Any, content_type: str = JSON) -> bytes:
     )
 
 
+def natural(value: Any) -> tuple[Any, str]:
+    """Return a value with the content type that it is sent as unless told otherwise.
+
+    A PIL image is the bytes of a file in its own format (PNG where it has none), all else is JSON.
+    """
+    if not all(hasattr(value, name) for name in ("save", "format", "mode", "getbands")):
+        return value, JSON
+    kind = value.format if value.format in {"PNG", "JPEG", "GIF", "WEBP"} else "PNG"
+    buffer = io.BytesIO()
+    try:
+        value.save(buffer, format=kind)
+    except Exception as error:  # Pillow's own, by mode and format
+        raise PayloadError(
+            f"An image of mode {value.mode} cannot be written as {kind}: {error}.", hint="image.convert('RGB')"
+        ) from error
+    return buffer.getvalue(), f"image/{kind.lower()}"
+
+
 def decode(body: bytes, content_type: str) -> Any:
     """Return an answer's body as a value. Nothing is unpickled.
 

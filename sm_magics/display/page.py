@@ -7,7 +7,7 @@ says never depends on its style: JupyterLab drops styles from notebooks it does 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _DIM = "var(--jp-ui-font-color2,#777)"
@@ -37,9 +37,18 @@ _RULES = {
 }
 # An id in :is() outranks what JupyterLab says of every table and listing in an output; no element has it.
 _SCOPE = ":is(.sm-magics,#sm-magics-outranks)"
-STYLE = (
-    "<style>" + "\n".join(f"{_SCOPE} {part}{{{rule}}}".replace(" {", "{") for part, rule in _RULES.items()) + "</style>"
-)
+
+
+def style_sheet(rules: Mapping[str, str]) -> str:
+    """Return rules for the parts of a card as a style sheet."""
+    return (
+        "<style>"
+        + "\n".join(f"{_SCOPE} {part}{{{rule}}}".replace(" {", "{") for part, rule in rules.items())
+        + "</style>"
+    )
+
+
+STYLE = style_sheet(_RULES)
 
 OK, BUSY, BAD, WARN = "ok", "busy", "bad", "warn"
 _SIGN = {OK: "●", BUSY: "◐", BAD: "●", WARN: "!"}
@@ -65,14 +74,14 @@ class Part:
     text: str
 
 
-def card(state: str, name: str, what: str, *parts: Part) -> Shown:
+def card(state: str, name: str, what: str, *parts: Part, style: str = STYLE) -> Shown:
     """Return a card: one line that says what it is and how it is, and below it only what matters now."""
     sign = _SIGN[state]
     head = f'<p class="sm-head"><span class="sm-{state}">{sign}</span> <b>{escape(name)}</b>'
     head += f' <span class="sm-dim">{escape(what)}</span></p>'
     body = "".join(part.html for part in parts)
     text = "\n".join([f"{sign} {name} · {what}", *(part.text for part in parts)])
-    return Shown(f'{STYLE}<div class="sm-magics">{head}{body}</div>', text)
+    return Shown(f'{style}<div class="sm-magics">{head}{body}</div>', text)
 
 
 def escape(text: object) -> str:
@@ -130,6 +139,11 @@ def bar(share: float, pixels: int = 220) -> Part:
     """Return a bar for a number from 0 to 1."""
     width = max(2, round(share * pixels))
     return Part(f'<span class="sm-bar" style="width:{width}px"></span>', "█" * max(1, round(share * 20)))
+
+
+def folded(title: str, part: Part) -> Part:
+    """Return something that is read on request."""
+    return Part(f"<details><summary>{escape(title)}</summary>{part.html}</details>", part.text)
 
 
 def size(number: int) -> str:

@@ -13,8 +13,9 @@ from sm_magics.hosting import Diagnosis, Endpoint, Removal, diagnosis
 from sm_magics.packaging import Package, Report
 from sm_magics.progress import Event, StatusChanged, StatusUnknown
 
-from . import page
+from . import page, style, timeline
 from .page import BAD, BUSY, OK, WARN, Part, Shown
+from .timeline import Phase
 
 _STATES = {"InService": OK, "Failed": BAD, "UpdateRollbackFailed": BAD, "OutOfService": BAD}
 _WORDS = {
@@ -145,26 +146,34 @@ def _tree(rows: Sequence[tuple[list[str], str, str]]) -> list[list[str]]:
     return lines
 
 
+def state_of(status: str) -> str:
+    """Return the state of a card that shows an endpoint of a status."""
+    return _STATES.get(status, BUSY)
+
+
 def status_word(status: str) -> str:
     """Return SageMaker's word for a status as it is shown to people."""
     return _WORDS.get(status, status)
 
 
-def event(name: str, value: Event) -> Shown:
-    """Return how far work has come. Shown while it goes on, never saved."""
+def event(name: str, value: Event, phases: Sequence[Phase] = ()) -> Shown:
+    """Return how far work has come. Shown while it goes on, never saved.
+
+    Parameters
+    ----------
+    phases
+        What has been done so far, the one that goes on last.
+    """
+    line = [timeline.draw(phases)] if phases else []
     if isinstance(value, StatusChanged):
-        return page.card(BUSY, value.name, " · ".join(filter(None, (status_word(value.status), value.detail))))
+        what = " · ".join(filter(None, (status_word(value.status), value.detail)))
+        return page.card(BUSY, value.name, what, *line, style=style.LIVE)
     if isinstance(value, StatusUnknown):
-        return page.card(WARN, value.name, "not known at the moment", page.paragraph(value.why, code=value.hint))
+        why = page.paragraph(value.why, code=value.hint)
+        return page.card(WARN, value.name, "not known at the moment", *line, why, style=style.LIVE)
     if not value.total:
-        return page.card(BUSY, name, f"{value.phase} {value.note}".rstrip())
-    share = min(1.0, value.done / value.total)
-    return page.card(
-        BUSY,
-        name,
-        f"{value.phase} · {page.size(value.done)} of {page.size(value.total)}",
-        page.bar(share),
-    )
+        return page.card(BUSY, name, f"{value.phase} {value.note}".rstrip(), *line, style=style.LIVE)
+    return page.card(BUSY, name, f"{value.phase} · {timeline.pace(value, 0.0)}", *line, style=style.LIVE)
 
 
 def endpoint(value: Endpoint, failure: Diagnosis | None = None) -> Shown:
@@ -196,10 +205,11 @@ def endpoint(value: Endpoint, failure: Diagnosis | None = None) -> Shown:
 def _why(value: Endpoint, failure: Diagnosis | None) -> list[Part]:
     if failure is None:
         return [page.paragraph(value.reason), page.paragraph("See why:", code=f"%sm_logs {value.name}")]
-    return [*_failure(failure), page.paragraph("The log:", code=f"%sm_logs {value.name}")]
+    return [*explained(failure), page.paragraph("The log:", code=f"%sm_logs {value.name}")]
 
 
-def _failure(value: Diagnosis) -> list[Part]:
+def explained(value: Diagnosis) -> list[Part]:
+    """Return why something failed, the cause, and what mends it."""
     parts = [page.paragraph(value.summary)]
     if value.path:
         parts.append(page.listing(value.traceback.splitlines()))
@@ -263,8 +273,8 @@ def log(name: str, place: str, lines: Sequence[str], tail: int = 0) -> Shown:
     if not lines:
         return page.card(BUSY, name, what, page.paragraph("It has printed nothing yet.", dim=True))
     read = diagnosis.read(lines)
-    failure = _failure(read) if read else []
+    why = explained(read) if read else []
     shown = diagnosis.summarized(lines)[-tail:]
     said = f"The last {tail} lines; -n 0 shows all:" if 0 < tail < len(lines) else "The log:" if read else ""
     earlier = [page.paragraph(said, dim=True)] if said else []
-    return page.card(BAD if read else OK, name, what, *failure, *earlier, page.listing(shown))
+    return page.card(BAD if read else OK, name, what, *why, *earlier, page.listing(shown))

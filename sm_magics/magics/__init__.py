@@ -44,7 +44,7 @@ def load(shell: InteractiveShell) -> None:
     shell.events.register("post_run_cell", session.after_cell)
     formatter = session.formatters.mimebundle_formatter
     for (module, name), renderer in _FORMATTERS.items():
-        formatter.for_type_by_name(module, name, _bundle(renderer))
+        formatter.for_type_by_name(module, name, _bundle(session, renderer))
     setattr(shell, _ATTRIBUTE, session)
 
 
@@ -55,6 +55,7 @@ def unload(shell: InteractiveShell) -> None:
         return
     delattr(shell, _ATTRIBUTE)
     session.after_cell()
+    session.cards.close()
     for group in GROUPS:
         for kind, names in group.magics.items():
             for name in names:
@@ -70,12 +71,14 @@ def unload(shell: InteractiveShell) -> None:
         formatter.pop(f"{module}.{name}", None)
 
 
-def _bundle(renderer: str) -> Any:
-    def bundle(value: Any, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG001 - IPython's call
+def _bundle(session: SmMagics, renderer: str) -> Any:
+    def bundle(value: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG001 - IPython's call
         from sm_magics.display import answers, render, report
 
         draw = next(getattr(module, renderer) for module in (render, answers, report) if hasattr(module, renderer))
-        shown: dict[str, str] = draw(value).bundle()
-        return shown
+        shown = draw(value)
+        card = session.cards.of(value, shown) if renderer == "endpoint" else None
+        made: dict[str, Any] = (card or shown).bundle()
+        return made
 
     return bundle

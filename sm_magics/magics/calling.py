@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument
 
 from sm_magics.errors import PayloadError
+from sm_magics.payload import natural
 
 from . import parsing
 from .session import SessionMagics
+
+if TYPE_CHECKING:
+    from sm_magics.display.answers import Labels
 
 JSON = "application/json"
 
@@ -29,9 +35,13 @@ class CallingMagics(SessionMagics):
     @argument(
         "-e", "--endpoint-name", metavar="ENDPOINT", help="a name or an Endpoint variable; default: the latest one"
     )
-    @argument("--content-type", metavar="TYPE", help=f"how the value is sent; default: {JSON}")
+    @argument(
+        "--content-type", metavar="TYPE", help=f"how the value is sent; default: {JSON}, of an image its own type"
+    )
     @argument("--accept", metavar="TYPE", default=JSON, help=f"how the answer is asked for; default: {JSON}")
     @argument("--file", metavar="PATH", help="send this file's bytes, as the type that its name says")
+    @argument("--labels", metavar="EXPR", help="what the classes are called: a list, or a file with one a line")
+    @argument("--repeat", type=int, default=1, metavar="N", help="send it N times, and show how long that took")
     @parsing.placed
     @parsing.out
     def sm_predict(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
@@ -45,27 +55,67 @@ class CallingMagics(SessionMagics):
         options, expression = parsing.parse_leading(
             self.sm_predict, line, {**self.session.shell.user_ns, **(local_ns or {})}
         )
-        kind = options.content_type or JSON
+        if options.repeat < 1:
+            raise UsageError("%sm_predict: --repeat is at least 1.\n  hint: %sm_predict?")
         if sum((bool(expression), bool(options.file), cell is not None)) > 1:
             raise UsageError("%sm_predict sends one thing: an expression, --file, or the cell.\n  hint: %sm_predict?")
+        kind = JSON
+        labels = self._labels(options.labels, local_ns) if options.labels else ()
         if cell is not None:
             payload: Any = cell.rstrip("\n").encode()
         elif options.file:
-            payload, guessed = _file(options.file)
-            kind = options.content_type or guessed
+            payload, kind = _file(options.file)
         elif expression:
-            payload = self.session.evaluate(expression, local_ns)
+            payload, kind = natural(self.session.evaluate(expression, local_ns))
+        elif self.session.is_alive:
+            return self._panel(options)
         else:
             raise UsageError("%sm_predict needs a value to send.\n  hint: %sm_predict x[:2]    # or %sm_predict?")
         endpoint = self.session.endpoint(options.endpoint_name, options)
-        prediction = endpoint.predict(payload, content_type=kind, accept=options.accept)
-        self.session.show(answers.prediction(prediction))
+        seconds: list[float] = []
+        for _ in range(options.repeat):
+            prediction = endpoint.predict(payload, content_type=options.content_type or kind, accept=options.accept)
+            seconds.append(prediction.seconds)
+        self.session.show(answers.prediction(prediction, labels, seconds if options.repeat > 1 else ()))
         return self.session.result(prediction.value, options.out)
+
+    def _panel(self, options: argparse.Namespace) -> None:
+        """Show the panel that sends what is typed into it."""
+        from sm_magics.display.panel import Panel
+
+        endpoint = self.session.endpoint(options.endpoint_name, options)
+        self.session.shell.display_pub.publish(Panel(endpoint, self.session.evaluate).bundle())
+
+    def _labels(self, given: str, local_ns: dict[str, Any] | None) -> Labels:
+        """Return the names of the classes: a file's lines, or the expression's list or dict."""
+        path = Path(given).expanduser()
+        if path.suffix and path.is_file():
+            return _lines(given)
+        value = self.session.evaluate(given, local_ns)
+        if isinstance(value, Mapping):
+            return {key: str(name) for key, name in value.items()}
+        try:
+            return [str(name) for name in value]
+        except TypeError as error:
+            raise PayloadError(
+                f"--labels takes a list of names, one for each class, not {type(value).__name__}.",
+                hint="--labels \"['cat', 'dog']\"    # or a variable, or a file with one name a line",
+            ) from error
 
 
 def _file(given: str) -> tuple[bytes, str]:
-    path = Path(given).expanduser()
+    return _read(given), mimetypes.guess_type(Path(given).name)[0] or "application/octet-stream"
+
+
+def _read(given: str) -> bytes:
     try:
-        return path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        return Path(given).expanduser().read_bytes()
     except OSError as error:
         raise PayloadError(f"{given} cannot be read: {error.strerror}.", hint="%ls    # what is here") from error
+
+
+def _lines(given: str) -> list[str]:
+    try:
+        return _read(given).decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise PayloadError(f"{given} is not text in UTF-8.", hint=f"!file {given}") from error

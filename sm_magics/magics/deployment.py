@@ -90,7 +90,7 @@ class DeploymentMagics(SessionMagics):
             )
             session.last_endpoint = endpoint
             session.regions.add(endpoint.where)
-            live.finish(render.endpoint(endpoint))
+            live.finish(render.endpoint(endpoint), endpoint)
         return session.result(endpoint, options.out)
 
     @line_magic

@@ -1,4 +1,4 @@
-"""One place in the cell that shows how far the work has come, and in the end its result."""
+"""One place in the cell that shows how far the work has come, and in the end its result, which may go on living."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from sm_magics.progress import Event, StatusChanged, StatusUnknown
+from sm_magics.progress import Event, Progress, StatusChanged, StatusUnknown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from sm_magics.display.cards import EndpointCard
     from sm_magics.display.page import Shown
+    from sm_magics.display.timeline import Timeline
+    from sm_magics.hosting import Endpoint
 
     from .session import SmMagics
 
@@ -34,9 +37,10 @@ class Live:
         self._publish = session.shell.display_pub.publish
         self._place = {"display_id": uuid.uuid4().hex}
         self._has_drawn = False
-        kernel = getattr(session.shell, "kernel", None)
-        self._draws = kernel is not None and session.is_watched  # a terminal can't update what it has printed
+        self._draws = session.is_alive  # a terminal can't update what it has printed
         self._next = time.monotonic() + PATIENCE
+        self._session = session
+        self._timeline: Timeline | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -48,20 +52,44 @@ class Live:
     def __call__(self, event: Event) -> None:
         """Show an event, unless the last one was a moment ago."""
         now = time.monotonic()
-        if not self._draws or (now < self._next and not isinstance(event, (StatusChanged, StatusUnknown))):
+        if not self._draws:
+            return
+        timeline = self._timed()
+        if isinstance(event, Progress):
+            timeline.add(event, now)
+        if now < self._next and not isinstance(event, (StatusChanged, StatusUnknown)):
             return
         if not self._has_drawn and now < self._next:
             return
         from sm_magics.display import render
 
         self._next = now + INTERVAL
-        self._draw(render.event(self._name, event))
+        self._draw(render.event(self._name, event, timeline.phases(now)))
 
-    def finish(self, shown: Shown) -> None:
-        """Show the result, in the place of the progress."""
-        self._draw(shown)
+    def finish(self, shown: Shown, endpoint: Endpoint | None = None) -> None:
+        """Show the result, in the place of the progress.
 
-    def _draw(self, shown: Shown) -> None:
+        Parameters
+        ----------
+        endpoint
+            What the result is about, if that is an endpoint: its card goes on living where somebody watches.
+        """
+        if endpoint is None or not self._draws:
+            self._draw(shown)
+            return
+        timeline, now = self._timed(), time.monotonic()
+        timeline.end(now)
+        card = self._session.cards.of(endpoint, shown, timeline.phases(now))
+        self._draw(shown if card is None else card)
+
+    def _timed(self) -> Timeline:
+        if self._timeline is None:
+            from sm_magics.display.timeline import Timeline
+
+            self._timeline = Timeline()
+        return self._timeline
+
+    def _draw(self, shown: Shown | EndpointCard) -> None:
         if self._draws:
             self._publish(shown.bundle(), transient=self._place, update=self._has_drawn)
             self._has_drawn = True

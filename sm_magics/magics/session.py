@@ -18,6 +18,8 @@ from traitlets.config import Configurable
 from sm_magics.errors import ExpressionError, SmMagicsError
 from sm_magics.settings import LOCAL, Settings, resolve
 
+from .cards import Cards
+
 if TYPE_CHECKING:
     from sm_magics.authoring import Author
     from sm_magics.display.page import Shown
@@ -51,6 +53,7 @@ class SmMagics(Configurable):
         self.regions: set[str] = set()
         self.proofs: list[tuple[Report, tuple[Any, ...], Any, Any]] = []  # with how, the sample and what was expected
         self.completer: Any = None
+        self.cards = Cards(self)
         self._results: list[Any] = []  # of the running cell
         self._formatters: dict[type, Any] = {}  # what showed their types before
 
@@ -94,6 +97,11 @@ class SmMagics(Configurable):
         """Whether somebody is there: under nbclient, papermill and nbval the kernel is not allowed to ask for input."""
         kernel = getattr(self.shell, "kernel", None)
         return kernel is None or bool(getattr(kernel, "_allow_stdin", True))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether what is shown can go on living: somebody watches, in a front end that a kernel talks to."""
+        return getattr(self.shell, "kernel", None) is not None and self.is_watched
 
     # -- the notebook's own values --------------------------------------------------------------------------------
 
@@ -173,6 +181,11 @@ class SmMagics(Configurable):
         """Show one thing in the cell."""
         # Not IPython.display.display: that one asks for the process's shell, and this is the session's.
         self.shell.display_pub.publish(shown.bundle())
+
+    def show_endpoint(self, endpoint: Endpoint, shown: Shown) -> None:
+        """Show an endpoint: a card that goes on living where somebody watches, else what is given."""
+        card = self.cards.of(endpoint, shown)
+        self.shell.display_pub.publish((card or shown).bundle())
 
     def result(self, value: Any, name: str | None) -> Any:
         """Store a magic's result where ``-o`` says, and return it; it displays nothing further in this cell."""

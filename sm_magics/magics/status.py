@@ -31,7 +31,8 @@ class StatusMagics(SessionMagics):
         endpoint.outcome = ""  # how it is, not what a deployment did
         endpoint = endpoint.wait() if options.wait else endpoint.fetch()
         has_failed = endpoint.status == "Failed" or endpoint.is_rolled_back
-        self.session.show(render.endpoint(endpoint, diagnosis.read(endpoint.logs()) if has_failed else None))
+        shown = render.endpoint(endpoint, diagnosis.read(endpoint.logs()) if has_failed else None)
+        self.session.show_endpoint(endpoint, shown)
         return self.session.result(endpoint, options.out)
 
     @line_magic

@@ -200,7 +200,7 @@ class Notebook:
     def theme(self, name: str) -> None:
         """Switch to the light or the dark theme and wait until it is there."""
         self.command("apputils:change-theme", theme=f"JupyterLab {name.capitalize()}")
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{str(name == 'light').lower()}']")
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{str(name == 'light').lower()}']", state="attached")
 
     def assert_quiet(self) -> None:
         """Assert that nothing left this machine and that the browser has no error to report."""

@@ -8,25 +8,34 @@ from html.parser import HTMLParser
 import pytest
 
 VOID = {"br", "img", "hr"}
-OURS = {"style", "div", "p", "span", "b", "a", "code", "pre", "table", "tr", "td", "th"}
+OURS = {"style", "div", "p", "span", "b", "a", "code", "pre", "table", "tr", "td", "th", "details", "summary", "img"}
+# What a live card may have beyond that: untrusted notebooks lose it.
+LIVE = {"ol", "li", "small", "dl", "dt", "dd", "svg", "polyline"}
+LIVE_ATTRIBUTES = {"role", "aria-label", "aria-current", "viewbox", "points"}
 
 
 class Page(HTMLParser):
     """The tags, attributes and text of a piece of HTML; fails where a tag is not closed."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, html: str, *, is_live: bool = False) -> None:
         super().__init__()
+        self.is_live = is_live
         self.tags, self.classes, self.open, self.texts = set(), set(), [], []
         self.feed(html)
         self.close()
         assert self.open == []
-        assert self.tags <= OURS
+        assert self.tags <= (OURS | LIVE if is_live else OURS)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         for name, value in attrs:
             if (tag, name) == ("a", "href"):  # to a cell of the notebook, nowhere else
                 assert re.fullmatch(r"[\w%.~-]+\.ipynb#cell-id=[\w%.~/-]+", value, re.ASCII), value
+                continue
+            if tag == "img" and name in {"src", "alt"}:
+                assert name == "alt" or re.fullmatch(r"data:image/[\w+]+;base64,[\w+/]*=*", value)
+                continue
+            if self.is_live and name in LIVE_ATTRIBUTES:
                 continue
             assert name in {"class", "style"}, f"{tag} has {name}"
             if name == "class":
@@ -54,3 +63,8 @@ class Page(HTMLParser):
 @pytest.fixture
 def read():
     return lambda shown: Page(shown.html)
+
+
+@pytest.fixture
+def read_live():
+    return lambda *parts: Page("".join(part.html for part in parts), is_live=True)
