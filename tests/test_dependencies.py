@@ -40,7 +40,7 @@ ALLOWED = {
     "packaging": {"authoring", "serving", "errors", "home", "payload", "progress"},
     "hosting": {"packaging", "sdk"} | FOUNDATION,
     "display": {"authoring", "packaging", "hosting", "progress"},
-    "magics": {"display", "authoring", "packaging", "hosting", "errors", "settings", "progress"},
+    "magics": {"display", "authoring", "packaging", "hosting", "errors", "settings", "payload", "progress"},
     "serving": {"home", "errors"},
     "local": {"serving", "home", "errors", ""},  # "": the version
 }
