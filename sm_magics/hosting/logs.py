@@ -1,4 +1,4 @@
-"""An endpoint's log, out of CloudWatch Logs, to its last page."""
+"""The logs of endpoints and training jobs, out of CloudWatch Logs, to their last page."""
 
 from __future__ import annotations
 
@@ -28,27 +28,41 @@ def lines(endpoint_name: str, connection: Connection, since: datetime | None = N
     BackendError
         If CloudWatch Logs refuses.
     """
+    return of_streams(group(endpoint_name), connection, since=since)
+
+
+def of_streams(log_group: str, connection: Connection, *, prefix: str = "", since: datetime | None = None) -> list[str]:
+    """Return what the log streams of a group hold, one after the other, those that began first first.
+
+    Parameters
+    ----------
+    prefix
+        Of the streams' names; empty for all.
+    since
+        What is older is left out.
+    """
     client = connection.client("logs")
+    named = {"logStreamNamePrefix": prefix} if prefix else {}
     try:
         with connection.calling():
-            pages = client.get_paginator("describe_log_streams").paginate(logGroupName=group(endpoint_name))
+            pages = client.get_paginator("describe_log_streams").paginate(logGroupName=log_group, **named)
             streams = [stream for page in pages for stream in page["logStreams"]]
             streams.sort(key=lambda stream: stream.get("creationTime", 0))
             start = int(since.timestamp() * 1000) if since else 0
-            return [line for one in streams for line in _events(client, endpoint_name, one["logStreamName"], start)]
+            return [line for one in streams for line in _events(client, log_group, one["logStreamName"], start)]
     except BackendError as error:
         if faults.is_missing(error):
             return []
         raise
 
 
-def _events(client: Any, endpoint_name: str, stream: str, start: int) -> Iterator[str]:
+def _events(client: Any, log_group: str, stream: str, start: int) -> Iterator[str]:
     """Yield the messages of one stream. The last page is the one whose token repeats, and it holds messages too."""
     token: str | None = None
     while True:
         more = {"nextToken": token} if token else {}
         page = client.get_log_events(
-            logGroupName=group(endpoint_name), logStreamName=stream, startTime=start, startFromHead=True, **more
+            logGroupName=log_group, logStreamName=stream, startTime=start, startFromHead=True, **more
         )
         for event in page["events"]:
             yield event["message"]

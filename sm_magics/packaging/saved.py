@@ -16,7 +16,9 @@ from typing import IO
 from sm_magics.errors import UnsupportedModelError
 
 _LEGACY_PREAMBLE = 3  # pickles before the object in a file from before torch 1.6: magic number, version, system
-_END = 1 << 20  # bytes; holds the list of a zip archive's records, and the pickle of thousands of tensors
+END = 1 << 20
+"""Bytes at each end of a model file: they hold the list of its records, and the pickle of thousands of tensors."""
+
 _PLAIN = {"collections", "torch", "torch._utils", "torch.storage", "torch.serialization", "torch._tensor", "_codecs"}
 _PLAIN_NAMES = {"torch.nn.parameter Parameter", "__builtin__ set", "builtins set"}
 
@@ -71,13 +73,28 @@ def recognise(path: Path) -> Saved:
 def recognise_stream(file: IO[bytes]) -> Saved | None:
     """Tell what a model file is that can be read only once, such as one inside an archive; None if it cannot be told.
 
-    What tells is at both ends: they are put into a file of the same size with a hole between them.
+    What tells is at both ends: see `recognise_ends`.
     """
-    head, tail = file.read(_END), b""
+    head, tail = file.read(END), b""
     size = len(head)
-    while chunk := file.read(_END):
-        tail = (tail + chunk)[-_END:]
+    while chunk := file.read(END):
+        tail = (tail + chunk)[-END:]
         size += len(chunk)
+    return recognise_ends(head, tail, size)
+
+
+def recognise_ends(head: bytes, tail: bytes, size: int) -> Saved | None:
+    """Tell what a model file is of which only the ends are at hand; None if it cannot be told.
+
+    They are put into a file of the same size with a hole between them.
+
+    Parameters
+    ----------
+    head, tail
+        The first and the last `END` bytes, without overlap; less of a smaller file.
+    size
+        The file's size in bytes.
+    """
     try:
         with tempfile.NamedTemporaryFile() as ends:
             ends.write(head)
