@@ -113,13 +113,19 @@ def service_model(name: str) -> Any:
 
 
 class Service:
-    """Everything that one service process holds, put together. Made inside the event loop."""
+    """Everything that one service process holds, put together. Made inside the event loop.
+
+    Attributes
+    ----------
+    url
+        Where it listens, once it does.
+    """
 
     def __init__(self, directory: Path, *, idle_after: float = IDLE_AFTER) -> None:
         self._store = Store(directory / "state.sqlite3")
         self.account = account = Account.of(self._store)
         self._sessions = Sessions(account)
-        self._url = ""
+        self.url = ""
         pages = Pages(account.secret_key)
         objects = Objects(self._store, Blobs(directory / "objects"))
         loop = asyncio.get_running_loop()
@@ -179,7 +185,7 @@ class Service:
     def _credentials(self, role: str, seconds: float) -> dict[str, str]:
         """Return the variables with which a job's script has its role's credentials, here."""
         session = Session(role.rpartition("/")[2], "SageMaker", int(time.time() + seconds))
-        return variables(self._sessions.keys(session), url=self._url, region=self.account.region)
+        return variables(self._sessions.keys(session), url=self.url, region=self.account.region)
 
     def listen(self, port: int | None) -> socket.socket:
         """Return a listening socket on loopback: at `port`, or the last one that was used, or any.
@@ -199,7 +205,7 @@ class Service:
                 raise
             listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
-        self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         # Clients that were told the address of a service that ended find the next one there.
         self._store.keep("port", str(listener.getsockname()[1]))
         return listener
@@ -301,7 +307,7 @@ def _seconds(variable: str, default: float) -> float:
 async def _serve(directory: Path, port: int | None, warm: str | None, times: _Times) -> None:
     service = Service(directory, idle_after=times.endpoint)
     listener = service.listen(port)
-    address = _address(service.account, listener)
+    address = _address(service)
     try:
         if warm:
             service.interpreters.warm(warm)
@@ -342,9 +348,10 @@ async def _serve(directory: Path, port: int | None, warm: str | None, times: _Ti
         await service.close()
 
 
-def _address(account: Account, listener: socket.socket) -> ServiceAddress:
+def _address(service: Service) -> ServiceAddress:
+    account = service.account
     return ServiceAddress(
-        url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+        url=service.url,
         access_key=account.access_key,
         secret_key=account.secret_key,
         region=account.region,
