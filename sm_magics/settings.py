@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+from .errors import ConfigurationError
 
 LOCAL = "local"
 """The region, and the instance type, that mean SageMaker on this machine."""
@@ -37,6 +40,12 @@ class Settings:
         Who deploys, where Studio says it. Empty: whoever the credentials belong to.
     framework_version, py_version, image_uri
         Override what is chosen from the notebook's torch and Python.
+    kms_key
+        ARN or id of the key that encrypts the uploaded model data, the instances' volumes and captured data.
+    subnets, security_group_ids
+        Ids separated by commas: the VPC that the containers are reached from and reach out into.
+    enable_network_isolation
+        Whether the containers reach no network at all.
     """
 
     instance_type: str = LOCAL
@@ -48,6 +57,10 @@ class Settings:
     framework_version: str = ""
     py_version: str = ""
     image_uri: str = ""
+    kms_key: str = ""
+    subnets: str = ""
+    security_group_ids: str = ""
+    enable_network_isolation: bool = False
 
     @property
     def where(self) -> str:
@@ -56,9 +69,44 @@ class Settings:
             return self.region
         return LOCAL if self.instance_type == LOCAL else ""
 
+    @property
+    def vpc_config(self) -> dict[str, list[str]]:
+        """``VpcConfig`` as CreateModel takes it, empty without a VPC.
+
+        Raises
+        ------
+        ConfigurationError
+            If only one half of it is given.
+        """
+        subnets, groups = _listed(self.subnets), _listed(self.security_group_ids)
+        if not subnets and not groups:
+            return {}
+        if not subnets or not groups:
+            given, missing = ("--subnets", "--security-group-ids") if subnets else ("--security-group-ids", "--subnets")
+            raise ConfigurationError(
+                f"A VPC takes both subnets and security groups; {given} is given alone.",
+                hint=f"{missing} {'sg-…' if subnets else 'subnet-…'}    # several are separated by commas",
+            )
+        return {"SecurityGroupIds": groups, "Subnets": subnets}
+
     def override(self, **values: Any) -> Settings:
-        """Return these settings with those of `values` that are neither None nor empty in their place."""
-        return replace(self, **{name: value for name, value in values.items() if value not in (None, "")})
+        """Return these settings with those of `values` that say anything (not None, empty or False) in their place."""
+        return replace(self, **{name: _read(name, value) for name, value in values.items() if _says(name, value)})
+
+
+def _says(name: str, value: Any) -> bool:
+    return value not in (None, "", False) and _read(name, value) not in ("", False)
+
+
+def _read(name: str, value: Any) -> Any:
+    """Return a setting's value in its type: an environment variable is a string."""
+    if name == "enable_network_isolation" and isinstance(value, str):
+        return value.strip().lower() in {"1", "true", "yes", "on"}
+    return value
+
+
+def _listed(text: str) -> list[str]:
+    return [word for word in re.split(r"[,\s]+", text) if word]
 
 
 def resolve(

@@ -4,11 +4,11 @@
 
     magics → display, authoring, packaging, hosting
     display → values of authoring, packaging, hosting
-    packaging → authoring; its proof asks serving's warm process
+    packaging → authoring, sdk; its proof asks serving's warm process
     hosting → packaging, sdk
     local → serving
 
-``errors``, ``home``, ``payload``, ``progress`` and ``settings`` are at the bottom: any part may use them, they use
+``errors``, ``home``, ``payload``, ``progress``, ``seen`` and ``settings`` are at the bottom: any part may use them, they use
 each other only.
 """
 
@@ -26,21 +26,22 @@ import sm_magics
 ROOT = Path(sm_magics.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-FOUNDATION = {"errors", "payload", "progress", "settings", "home"}
+FOUNDATION = {"errors", "payload", "progress", "seen", "settings", "home"}
 # part -> the parts it may import, besides itself
 ALLOWED = {
     "": {"magics", "authoring", "hosting", "packaging"} | FOUNDATION,
     "errors": set(),
     "progress": set(),
-    "settings": set(),
+    "settings": {"errors"},
     "home": {"errors"},
+    "seen": {"errors", "home"},
     "payload": {"errors"},
     "sdk": {"errors"},
     "authoring": {"errors"},
-    "packaging": {"authoring", "serving", "errors", "home", "payload", "progress"},
+    "packaging": {"authoring", "serving", "sdk", "errors", "home", "payload", "progress"},
     "hosting": {"packaging", "sdk"} | FOUNDATION,
     "display": {"authoring", "packaging", "hosting", "progress"},
-    "magics": {"display", "authoring", "packaging", "hosting", "errors", "settings", "payload", "progress"},
+    "magics": {"display", "authoring", "packaging", "hosting", "errors", "seen", "settings", "payload", "progress"},
     "serving": {"home", "errors"},
     "local": {"serving", "home", "errors", ""},  # "": the version
 }

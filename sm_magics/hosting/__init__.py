@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .connection import Connection, connect
-from .deploying import deploy
+from .deploying import deploy, prepare
 from .diagnosis import Diagnosis
 from .endpoints import Endpoint
 from .invoking import Prediction
@@ -20,4 +20,5 @@ __all__ = [
     "Removal",
     "connect",
     "deploy",
+    "prepare",
 ]

@@ -12,11 +12,11 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from sm_magics import home
+from sm_magics import home, sdk
 from sm_magics.errors import ConfigurationError, EndpointNotFound
-from sm_magics.settings import LOCAL, Settings
+from sm_magics.settings import LOCAL, STUDIO_METADATA, Settings
 
-from . import faults, machine
+from . import faults, machine, policies
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Connection:
         return self.settings.user or str(self._caller()["Arn"])
 
     def _caller(self) -> dict[str, Any]:
-        if not self._identity:
+        if "Account" not in self._identity:
             with self.calling():
                 self._identity.update(self.client("sts").get_caller_identity())
         return self._identity
@@ -89,21 +89,33 @@ class Connection:
 
     @property
     def role(self) -> str:
-        """The ARN of the execution role.
+        """The ARN of the execution role: the settings' (a flag, ``%config``, the environment, Studio), else the SDK's.
 
         Raises
         ------
         ConfigurationError
-            In AWS, if none is set.
+            In AWS, if neither tells one; with what was tried, and the commands that make one.
         """
         if self.settings.role:
             return self.settings.role
         if self.is_local:
             return f"arn:aws:iam::{self.account}:role/SageMakerOnThisMachine"
-        raise ConfigurationError(
-            "No execution role is set, and SageMaker in AWS needs one to fetch the model data.",
-            hint="--role arn:aws:iam::123456789012:role/NAME    # or %config SmMagics.role = '…'",
-        )
+        if "Role" not in self._identity:
+            account = self.account  # without credentials this says so, in our words
+            try:
+                self._identity["Role"] = sdk.execution_role(self.session)
+            except ConfigurationError as error:
+                raise ConfigurationError(
+                    "No execution role is known, and SageMaker in AWS needs one to fetch the model data: not from "
+                    "--role, %config SmMagics.role, SM_MAGICS_ROLE or Studio's metadata "
+                    f"({STUDIO_METADATA}), and {error.message}\nThis makes one:\n  {policies.create_role()}",
+                    hint=f"--role arn:{policies.partition(self.region)}:iam::{account}:role/SageMakerExecutionRole",
+                ) from error
+        return str(self._identity["Role"])
+
+    def sdk_session(self) -> Any:
+        """Return the installed SageMaker SDK's session for the same place and bucket."""
+        return sdk.session(self.session, self.bucket)
 
 
 def _at_once(params: dict[str, Any], **_: Any) -> None:

@@ -7,30 +7,40 @@ from dataclasses import replace
 from typing import Any
 
 from sm_magics.errors import (
+    AccessDenied,
     BackendError,
     DeploymentError,
     DeploymentInterrupted,
     EndpointConflictError,
     EndpointFailed,
     EndpointNotFound,
+    Interrupted,
 )
-from sm_magics.packaging import Package
+from sm_magics.packaging import Package, isolation_finding
 from sm_magics.progress import Listener, Progress, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import artifacts, endpoints, plan, removal
+from . import artifacts, buckets, consistency, created, endpoints, existing, plan, policies, references, removal
 from .connection import Connection, connect
-from .endpoints import FAILED, IN_SERVICE, MOVING, Endpoint
+from .endpoints import IN_SERVICE, MOVING, Endpoint
+from .variants import DataCapture, Options, Serverless
 
 
 def deploy(
-    package: Package,
+    package: Package | plan.ModelData,
     endpoint_name: str,
     *,
     settings: Settings | None = None,
     origin: plan.Origin | None = None,
     initial_instance_count: int = 1,
     env: Mapping[str, str] | None = None,
+    serverless: Serverless | None = None,
+    data_capture: DataCapture | None = None,
+    volume_size: int | None = None,
+    model_data_download_timeout: int | None = None,
+    container_startup_health_check_timeout: int | None = None,
+    tags: Mapping[str, str] | None = None,
+    create_bucket: bool = False,
     update: bool = False,
     wait: bool = True,
     timeout: float | None = None,
@@ -44,6 +54,8 @@ def deploy(
 
     Parameters
     ----------
+    package
+        A package, or model data that lies in S3 already.
     endpoint_name
         Up to 63 letters, digits and hyphens.
     settings
@@ -52,6 +64,10 @@ def deploy(
         Where the endpoint comes from. Default: the package's directory.
     env
         Environment variables of the container.
+    serverless, data_capture, volume_size, model_data_download_timeout, container_startup_health_check_timeout, tags
+        See `sm_magics.hosting.variants.Options`.
+    create_bucket
+        Create the bucket for the model data if it is not there.
     update
         Update the endpoint of that name even if it comes from elsewhere.
     wait
@@ -59,102 +75,240 @@ def deploy(
 
     Raises
     ------
+    ConfigurationError
+        If no role, bucket or image can be told, or the bucket is not to be used.
     EndpointConflictError
-        If the name is somebody else's endpoint.
+        If the name is somebody else's endpoint, or being deployed to by somebody else at the moment.
     EndpointFailed
         If it does not come up; a failed update has been rolled back by then.
     DeploymentInterrupted
         On Ctrl-C. What was begun goes on and is named.
     """
-    if not isinstance(package, Package):
+    options = Options(
+        initial_instance_count=initial_instance_count,
+        env=env or {},
+        serverless=serverless,
+        data_capture=data_capture,
+        volume_size=volume_size,
+        model_data_download_timeout=model_data_download_timeout,
+        container_startup_health_check_timeout=container_startup_health_check_timeout,
+        tags=tags or {},
+        create_bucket=create_bucket,
+    )
+    connection = connect(settings)
+    origin = _origin(package, connection, origin)
+    planned = _made(package, endpoint_name, connection, origin, options)
+    found = _found(planned, connection, origin, update=update)
+    if found is not None and found.status == IN_SERVICE and found.config_name == planned.config_name:
+        return _done(found, "unchanged", planned)
+    with created.alone(connection.where, endpoint_name):
+        current = _settled(found)
+        planned = replace(planned, existing=existing.look(planned, connection, current, options))
+        if planned.is_live and current is not None:
+            return _done(current, "unchanged", planned)
+        try:
+            _send(planned, package, connection, listener)
+        except Interrupted:  # the upload was, and says what is left of it
+            raise
+        except KeyboardInterrupt as error:
+            raise DeploymentInterrupted(
+                f"Interrupted before {endpoint_name} was asked for. What was uploaded stays for the next time.",
+                hint=f"%sm_delete {endpoint_name}    # removes the model and the configuration if they were created",
+            ) from error
+        endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings, wanted=planned.config_name)
+        is_update = planned.requests[-1].operation == "UpdateEndpoint"
+        outcome = "updated" if is_update else "created"
+        if not wait:
+            endpoint.status = "Updating" if is_update else "Creating"
+            return _done(endpoint, outcome, planned)
+        endpoint.wait(timeout, listener)
+        done = _done(endpoint, outcome, planned)
+        if found is not None:
+            try:
+                removal.remove_superseded(endpoint)
+            except BackendError as error:  # the update itself is a success
+                done.notes += (f"What it served before is still there: {error.message}",)
+        return done
+
+
+def prepare(
+    package: Package | plan.ModelData,
+    endpoint_name: str,
+    *,
+    settings: Settings | None = None,
+    origin: plan.Origin | None = None,
+    options: Options | None = None,
+    update: bool = False,
+) -> plan.DeploymentPlan:
+    """Return what `deploy` would send, what is there already and what would go. Changes nothing.
+
+    Raises
+    ------
+    ConfigurationError, DeploymentError, EndpointConflictError
+        As `deploy` does before it sends anything.
+    """
+    options = options or Options()
+    connection = connect(settings)
+    origin = _origin(package, connection, origin)
+    planned = _made(package, endpoint_name, connection, origin, options)
+    found = _found(planned, connection, origin, update=update)
+    return replace(planned, existing=existing.look(planned, connection, found, options, and_superseded=True))
+
+
+def _origin(package: Package | plan.ModelData, connection: Connection, origin: plan.Origin | None) -> plan.Origin:
+    if not isinstance(package, Package | plan.ModelData):
         raise DeploymentError(
             f"What is deployed is a Package, not a value of type {type(package).__name__}.",
             hint="deploy(package(model), 'NAME')",
         )
-    connection = connect(settings)
-    origin = replace(origin or plan.Origin(model_dir=str(package.model_dir)), user=connection.user)
-    planned = plan.make(
-        package, endpoint_name, connection, origin=origin, initial_instance_count=initial_instance_count, env=env
-    )
-    found = endpoints.get(endpoint_name, connection)
-    try:
-        existing = _settled(found, endpoint_name, origin, update=update)
-    except EndpointNotFound:  # gone since it was found
-        existing = None
-    if existing is not None and existing.status == IN_SERVICE and existing.config_name == planned.config_name:
-        return _done(existing, "unchanged", planned, package)
-    try:
-        _prepare(planned, package, connection, listener)
-        if existing is None:
-            listener(Progress("Create", note=endpoint_name))
-            _call(connection, "create_endpoint", planned.create_endpoint)
-        else:
-            listener(Progress("Update", note=endpoint_name))
-            _call(connection, "update_endpoint", planned.update_endpoint)
-    except KeyboardInterrupt as error:
-        raise DeploymentInterrupted(
-            f"Interrupted before {endpoint_name} was asked for. What was uploaded stays for the next time.",
-            hint=f"%sm_delete {endpoint_name}    # removes the model and the configuration if they were created",
-        ) from error
-    endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings, wanted=planned.config_name)
-    outcome = "created" if existing is None else "updated"
-    if not wait:
-        endpoint.status = "Creating" if existing is None else "Updating"
-        return _done(endpoint, outcome, planned, package)
-    endpoint.wait(timeout, listener)
-    if found is not None:
-        removal.remove_superseded(endpoint)
-    return _done(endpoint, outcome, planned, package)
+    directory = str(package.model_dir) if isinstance(package, Package) else ""
+    return replace(origin or plan.Origin(model_dir=directory), user=connection.user)
 
 
-def _settled(existing: Endpoint | None, name: str, origin: plan.Origin, *, update: bool) -> Endpoint | None:
-    """Return the endpoint that is to be updated, None if one is to be created."""
-    if existing is None:
+def _made(
+    package: Package | plan.ModelData, name: str, connection: Connection, origin: plan.Origin, options: Options
+) -> plan.DeploymentPlan:
+    planned = plan.make(package, name, connection, origin=origin, options=options)
+    if planned.create_model.get("EnableNetworkIsolation") and isinstance(package, Package):
+        finding = isolation_finding(package)
+        if finding:
+            raise DeploymentError(finding.message, hint=finding.fix)
+    return planned
+
+
+def _found(
+    planned: plan.DeploymentPlan, connection: Connection, origin: plan.Origin, *, update: bool
+) -> Endpoint | None:
+    """Return the endpoint of the plan's name if there is one, and if it may be updated."""
+    name = planned.endpoint_name
+    found = endpoints.get(name, connection)
+    if found is None:
         return None
-    if existing.name != name:  # SageMaker finds it all the same, but does not call it
+    if found.name != name:  # SageMaker finds it all the same, but does not call it
         raise EndpointConflictError(
-            f"SageMaker takes {name!r} for {existing.name!r}, an endpoint that exists on {existing.place}.",
-            hint=f"--endpoint-name {existing.name}",
+            f"SageMaker takes {name!r} for {found.name!r}, an endpoint that exists on {found.place}.",
+            hint=f"--endpoint-name {found.name}",
         )
-    if not update and not origin.owns(existing.tags()):
-        suggestion = plan.suggest_name(existing.name[:55], "2")
+    try:
+        is_ours = update or origin.owns(references.tags(connection, found.arn, found.created))
+    except EndpointNotFound:  # gone since it was found
+        return None
+    except AccessDenied:  # of its tags; and there is no record that says it is ours
+        is_ours = False
+    if not is_ours:
+        suggestion = plan.suggest_name(found.name[:55], "2")
         raise EndpointConflictError(
-            f"An endpoint {existing.name!r} exists on {existing.place}, and it does not come from this notebook.",
+            f"An endpoint {found.name!r} exists on {found.place}, and it does not come from this notebook.",
             hint=f"--endpoint-name {suggestion}    # or --update to replace what it serves",
         )
-    if existing.status in MOVING:
-        if existing.status == "Deleting":
-            removal.wait_until_gone(existing)
+    return found
+
+
+def _settled(found: Endpoint | None) -> Endpoint | None:
+    """Wait until an endpoint is one that can be updated, deleted or made anew; return it, None if it is gone."""
+    try:
+        if found is None or found.status not in MOVING:
+            return found
+        if found.status == "Deleting":
+            removal.wait_until_gone(found)
             return None
         try:
-            existing.wait()
+            return found.wait()
         except EndpointFailed:
-            existing.fetch()
-    if existing.status == FAILED:  # SageMaker updates no endpoint that failed; it can only be made anew
-        removal.delete_endpoint(existing)
+            return found.fetch()
+    except EndpointNotFound:
         return None
-    return existing
 
 
-def _prepare(planned: plan.DeploymentPlan, package: Package, connection: Connection, listener: Listener) -> None:
-    listener(Progress("Upload", 0, package.size, package.path.name))
-    artifacts.upload(package, connection, listener)
-    _call(connection, "create_model", planned.create_model, may_exist=True)
-    _call(connection, "create_endpoint_config", planned.create_endpoint_config, may_exist=True)
+def _send(
+    planned: plan.DeploymentPlan, package: Package | plan.ModelData, connection: Connection, listener: Listener
+) -> None:
+    """Send what a plan says, without what is there already."""
+    name = planned.endpoint_name
+    for request in planned.requests:
+        if request.operation == "PutObject" and isinstance(package, Package):
+            listener(Progress("Upload", 0, package.size, package.path.name))
+            artifacts.upload(package, connection, listener)
+        elif request.is_done:
+            continue
+        elif request.operation == "CreateBucket":
+            if not connection.is_local:  # there, the upload creates it
+                buckets.create(connection)
+        elif request.operation == "DeleteEndpoint":
+            removal.delete_endpoint(Endpoint(name, connection.where, settings=connection.settings))
+        else:
+            if request.operation in {"CreateEndpoint", "UpdateEndpoint"}:
+                listener(Progress(request.operation.removesuffix("Endpoint"), note=name))
+            _call(request, planned, connection)
 
 
-def _call(connection: Connection, operation: str, request: Mapping[str, Any], *, may_exist: bool = False) -> None:
-    """Send one request. What exists under a name that carries its content's digest is the same thing."""
+_METHODS = {
+    "CreateModel": "create_model",
+    "CreateEndpointConfig": "create_endpoint_config",
+    "CreateEndpoint": "create_endpoint",
+    "UpdateEndpoint": "update_endpoint",
+}
+
+
+def _call(request: plan.Request, planned: plan.DeploymentPlan, connection: Connection) -> None:
+    """Send one request to SageMaker. What exists under a name that carries its content's digest is the same thing."""
     try:
-        with connection.calling():
-            getattr(connection.client("sagemaker"), operation)(**request)
-    except BackendError as error:
-        if not (may_exist and "already existing" in error.message):
+        _tagged(request, connection)
+    except AccessDenied as error:
+        if "iam:PassRole" not in error.message:
             raise
+        role = planned.create_model["ExecutionRoleArn"]
+        raise AccessDenied(
+            f"{error.message}\n  {connection.user} needs:\n  {policies.pass_role(role)}",
+            hint="--role ARN    # a role that you may pass; or have this statement added",
+            code=error.code,
+            operation=error.operation,
+        ) from error
+    except BackendError as error:
+        if "already existing" in error.message and request.operation in {"CreateModel", "CreateEndpointConfig"}:
+            return
+        if "already existing" in error.message or "in-progress" in error.message:
+            if _has_begun(planned, connection):
+                return
+            raise EndpointConflictError(
+                f"Another deployment of {planned.endpoint_name} on {planned.place} has begun meanwhile.",
+                hint=f"%sm_status {planned.endpoint_name} --wait    # then deploy again",
+            ) from error
+        raise
 
 
-def _done(endpoint: Endpoint, outcome: str, planned: plan.DeploymentPlan, package: Package) -> Endpoint:
+def _has_begun(planned: plan.DeploymentPlan, connection: Connection) -> bool:
+    """Return whether what was asked for is under way: the answer to a request that was served can be lost."""
+    client = connection.client("sagemaker")
+    found = consistency.until_known(lambda: client.describe_endpoint(EndpointName=planned.endpoint_name), connection)
+    pending = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
+    return planned.config_name in {found.get("EndpointConfigName"), pending}
+
+
+def _tagged(request: plan.Request, connection: Connection) -> None:
+    """Send a request with its tags; where tags are not allowed, without them, and record what it made."""
+    arguments = dict(request.arguments)
+    try:
+        send = getattr(connection.client("sagemaker"), _METHODS[request.operation])
+        consistency.until_known(lambda: send(**arguments), connection)
+    except AccessDenied as error:
+        if "sagemaker:AddTags" not in error.message or "Tags" not in arguments:
+            raise
+        _untagged(request.operation, arguments, connection)
+
+
+def _untagged(operation: str, arguments: dict[str, Any], connection: Connection) -> None:
+    client = connection.client("sagemaker")
+    tags = {tag["Key"]: tag["Value"] for tag in arguments.pop("Tags")}
+    with connection.calling():
+        answer: Mapping[str, Any] = getattr(client, _METHODS[operation])(**arguments)
+        moment = None
+        if operation == "CreateEndpoint":
+            moment = client.describe_endpoint(EndpointName=arguments["EndpointName"])["CreationTime"]
+    created.note(next(value for key, value in answer.items() if key.endswith("Arn")), tags, moment)
+
+
+def _done(endpoint: Endpoint, outcome: str, planned: plan.DeploymentPlan) -> Endpoint:
     endpoint.outcome = outcome
-    gap = planned.image.gap(package.torch) if endpoint.where != LOCAL else ""
-    endpoint.notes = (gap,) if gap else ()
+    endpoint.notes = planned.notes if endpoint.where != LOCAL else ()
     return endpoint

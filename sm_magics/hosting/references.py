@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sm_magics.errors import BackendError
+from sm_magics.errors import AccessDenied, BackendError, EndpointNotFound
 
+from . import created as record
 from . import faults
 from .connection import Connection
 
@@ -75,14 +77,26 @@ def ask(connection: Connection, operation: str, **request: str) -> dict[str, Any
         with connection.calling():
             answer: dict[str, Any] = getattr(connection.client("sagemaker"), operation)(**request)
             return answer
-    except BackendError as error:
+    except (BackendError, EndpointNotFound) as error:
         if faults.is_missing(error):
             return None
         raise
 
 
-def tags(connection: Connection, arn: str) -> Mapping[str, str]:
-    """Return the tags of a model, a configuration or an endpoint."""
-    with connection.calling():
-        pages = connection.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=arn)
-        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+def tags(connection: Connection, arn: str, created: datetime | None = None) -> Mapping[str, str]:
+    """Return the tags of a model, a configuration or an endpoint; those recorded here where it could carry none.
+
+    Parameters
+    ----------
+    created
+        When the endpoint of this ARN was created.
+    """
+    recorded = record.tags(arn, created)
+    try:
+        with connection.calling():
+            pages = connection.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=arn)
+            return {**recorded, **{tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}}
+    except AccessDenied:
+        if recorded:
+            return recorded
+        raise

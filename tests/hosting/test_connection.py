@@ -55,9 +55,6 @@ def test_without_credentials_nothing_is_sent_and_the_way_out_is_named():
 def test_the_role_and_the_bucket_are_those_of_the_settings():
     settings = AWS.override(role="arn:aws:iam::123456789012:role/R", bucket="mine")
     assert (connect(settings).role, connect(settings).bucket) == (settings.role, "mine")
-    with pytest.raises(ConfigurationError, match="execution role") as caught:
-        _ = connect(AWS).role
-    assert "--role" in caught.value.hint
 
 
 def test_clients_are_made_once_for_a_region_whatever_else_is_set(monkeypatch):

@@ -12,7 +12,7 @@ from sm_magics.hosting import images
 from sm_magics.settings import Settings
 
 TABLE = sdk.pytorch_images()["inference"]["versions"]
-NEWEST = max(TABLE, key=images._key)
+NEWEST = max(TABLE, key=sdk.version_key)
 
 
 def test_the_image_with_the_notebooks_own_torch_is_chosen_where_there_is_one():

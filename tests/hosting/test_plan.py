@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sm_magics.errors import ConfigurationError, DeploymentError
 from sm_magics.hosting import Origin, plan
 from sm_magics.hosting.connection import Connection
+from sm_magics.hosting.variants import Options
 from sm_magics.packaging import Package
 from sm_magics.settings import Settings
 
@@ -49,7 +50,7 @@ def connection(where="local", **settings) -> Connection:
 
 
 def make(package=PACKAGE, name="digits", at=None, **more):
-    return plan.make(package, name, at or connection(), origin=ORIGIN, **more)
+    return plan.make(package, name, at or connection(), origin=ORIGIN, options=Options(**more))
 
 
 def aws(**settings):
