@@ -30,20 +30,28 @@ hypothesis.settings.load_profile("unhurried")
 # What loads or serves a model needs torch, which is the user's: scripts/matrix.py also tests without it.
 _NEED_TORCH = (
     "hosting/test_deploying.py",
+    "hosting/test_deploying_to_aws.py",
     "hosting/test_training_jobs.py",
     "hosting/test_watching.py",
     "local/conformance",
     *(
         f"local/test_{name}.py"
         for name in (
+            "capacity",
+            "capture",
+            "dependencies_of_models",
             "endpoints",
             "hosting",
+            "idle",
             "kill",
             "load",
             "logs",
             "metrics",
+            "model_data",
             "runtime",
+            "serverless",
             "service",
+            "streaming",
             "training",
             "training_failures",
             "training_stop",
