@@ -12,6 +12,7 @@ import functools
 import io
 import sys
 import types
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,6 +43,9 @@ _METHODS = {
 """Methods that make a value whatever they are called on: of text, containers, tensors and arrays."""
 
 _BY_IDENTITY: Any = object.__eq__
+#: Type parameters, which hold nothing in a ``__dict__`` from Python 3.12 on, and what was said of them.
+_PARAMETERS = (typing.TypeVar, typing.ParamSpec)
+_SAID = ("__name__", "__bound__", "__constraints__", "__covariant__", "__contravariant__", "__default__")
 
 
 class Constants:
@@ -152,6 +156,8 @@ def alike(one: Any, two: Any, depth: int = 0) -> bool:  # noqa: C901, PLR0911 - 
         return _called(one) == _called(two)
     if type(one) is object:
         return True
+    if isinstance(one, _PARAMETERS):
+        return all(alike(getattr(one, name, None), getattr(two, name, None), depth + 1) for name in _SAID)
     if (equal := _equal(one, two)) or type(one).__eq__ is not _BY_IDENTITY or not hasattr(one, "__dict__"):
         return equal
     return alike(_state(one), _state(two), depth + 1)
