@@ -43,7 +43,7 @@ def upload(package: Package, connection: Connection, listener: Listener = ignore
         If S3 refuses it.
     """
     bucket, key = split(location(package, connection))
-    target = uploading.Target(bucket, key, connection.account, getattr(connection.settings, "kms_key", ""))
+    target = uploading.Target(bucket, key, connection.account, connection.settings.kms_key)
     s3, size = connection.client("s3"), package.size
     if _is_there(s3, target, size, connection):
         return False

@@ -20,7 +20,7 @@ from sm_magics.errors import (
 from sm_magics.progress import Listener, StatusChanged, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import diagnosis, invoking, logs, plan, references, watching
+from . import consistency, diagnosis, invoking, logs, plan, references, watching
 from .connection import Connection, connect, found
 
 IN_SERVICE = "InService"
@@ -156,7 +156,10 @@ class Endpoint:
         pause, last = threading.Event(), ""
         try:
             while True:
-                self.fetch()
+                if self.wanted and not last:  # it was only just created, perhaps
+                    consistency.until_known(self.fetch, self.connection)
+                else:
+                    self.fetch()
                 if self.status != last:
                     last = self.status
                     listener(StatusChanged(self.name, last))

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sm_magics.errors import EndpointFailed, EndpointNotFound, EndpointTimeout
+from sm_magics.errors import BackendError, EndpointFailed, EndpointNotFound, EndpointTimeout
 
 from . import artifacts, plan, references
 from .endpoints import MOVING, POLL_SECONDS, WAIT_SECONDS, Endpoint
@@ -43,9 +43,14 @@ class Removal:
         return [
             *([] if self.is_half_made else [("endpoint", self.endpoint.name)]),
             *(("endpoint configuration", name) for name in self.configs),
-            *(("model", name) for name in self.models),
             *(("model data", uri) for uri in self.objects),
+            *(("model", name) for name in self.models),
         ]
+
+    def keeping_data(self) -> Removal:
+        """Return the same without the model data, which stays in S3."""
+        kept = tuple(f"{uri}: model data, which --artifacts deletes" for uri in self.objects)
+        return replace(self, objects=(), kept=(*self.kept, *kept))
 
 
 def of(endpoint: Endpoint) -> Removal:
@@ -137,12 +142,13 @@ def _remove_belongings(removal: Removal) -> None:
     connection = removal.endpoint.connection
     for name in removal.configs:
         references.ask(connection, "delete_endpoint_config", EndpointConfigName=name)
-    for name in removal.models:
-        references.ask(connection, "delete_model", ModelName=name)
+    # Its model is what model data is found by: it goes last.
     for uri in removal.objects:
         bucket, key = artifacts.split(uri)
         with connection.calling():
-            connection.client("s3").delete_object(Bucket=bucket, Key=key)
+            connection.client("s3").delete_object(Bucket=bucket, Key=key, ExpectedBucketOwner=connection.account)
+    for name in removal.models:
+        references.ask(connection, "delete_model", ModelName=name)
 
 
 def delete_endpoint(endpoint: Endpoint) -> None:
@@ -152,10 +158,19 @@ def delete_endpoint(endpoint: Endpoint) -> None:
             with suppress(EndpointFailed):
                 endpoint.wait()
         if endpoint.status != "Deleting":
-            references.ask(endpoint.connection, "delete_endpoint", EndpointName=endpoint.name)
+            _ask_to_delete(endpoint)
         wait_until_gone(endpoint)
     except EndpointNotFound:
         return
+
+
+def _ask_to_delete(endpoint: Endpoint) -> None:
+    try:
+        references.ask(endpoint.connection, "delete_endpoint", EndpointName=endpoint.name)
+    except BackendError:
+        # The answer to a request that was served can be lost: asked again, SageMaker refuses.
+        if endpoint.fetch().status != "Deleting":
+            raise
 
 
 def wait_until_gone(endpoint: Endpoint) -> None:

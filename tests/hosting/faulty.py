@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 import boto3
 from botocore import exceptions
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.httpsession import URLLib3Session
 
 Fault = Callable[[AWSPreparedRequest, str], AWSResponse | None]
 
@@ -97,6 +98,16 @@ def broken(request: AWSPreparedRequest, _service: str) -> None:
 def slow(request: AWSPreparedRequest, _service: str) -> None:
     """Answer after everybody has gone."""
     raise exceptions.ReadTimeoutError(endpoint_url=request.url)
+
+
+def lost(request: AWSPreparedRequest, _service: str) -> None:
+    """Have the request served, and lose the connection before its answer is here."""
+    session = URLLib3Session()
+    try:
+        session.send(request)
+    finally:
+        session.close()
+    raise exceptions.ConnectionClosedError(endpoint_url=request.url)
 
 
 class Wire:

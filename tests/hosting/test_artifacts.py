@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import Faults, Wire, broken, denied, refused
+from faulty import Faults, Wire, broken, denied, lost, refused
 
 from sm_magics import errors
 from sm_magics.hosting import artifacts, connect, connection, unfinished, uploading
@@ -266,19 +266,16 @@ def test_an_upload_that_s3_has_forgotten_begins_anew(aws, faults, heavy):
         aws.client("s3").delete_object(Bucket=aws.bucket, Key=started.key)
 
 
-def test_an_answer_that_was_lost_is_no_failure(aws, heavy, patient):
-    """CompleteMultipartUpload was served, and its answer did not get here: asked again, S3 knows no such upload."""
-    lost, package = [], heavy()
-
-    def lose(response_dict, **_):
-        if not lost:
-            lost.append(response_dict["status_code"])
-            response_dict.update(status_code=500, body=b"")
-
-    aws.client("s3").meta.events.register("before-parse.s3.CompleteMultipartUpload", lose)
+@pytest.mark.usefixtures("patient")
+def test_an_answer_that_was_lost_is_no_failure(aws, faults, heavy):
+    """Each request was served, its answer did not get here: CompleteMultipartUpload knows no such upload then."""
+    package = heavy()
+    for operation in ("UploadPart", "CompleteMultipartUpload"):
+        faults.once(operation, lost)
     assert artifacts.upload(package, aws)
-    assert lost == [200]
+    assert faults.calls.count("CompleteMultipartUpload") == 2
     assert stored(package, aws) == package.path.read_bytes()
+    assert unfinished.listed() == []
 
 
 @pytest.mark.parametrize("weights", [1000, 2 * PART])

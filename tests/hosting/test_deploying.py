@@ -69,7 +69,7 @@ def test_a_package_is_deployed_called_and_deleted(name, pack):
     assert phases[-1] == "Create"
     assert [event.status for event in events if isinstance(event, StatusChanged)][-1] == "InService"
     planned = removal.of(endpoint)
-    assert [kind for kind, _ in planned.rows] == ["endpoint", "endpoint configuration", "model", "model data"]
+    assert [kind for kind, _ in planned.rows] == ["endpoint", "endpoint configuration", "model data", "model"]
     assert planned.kept == ()
     removal.remove(planned)
     assert everything(name) == {}

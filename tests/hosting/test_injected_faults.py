@@ -1,0 +1,272 @@
+"""Whatever goes wrong between here and SageMaker, nothing is lost sight of, and the next run completes the job."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from faulty import Faults, broken, denied, lost, refused, slow
+
+from sm_magics import errors
+from sm_magics.hosting import Origin, artifacts, connect, connection, consistency, deploy, endpoints, removal
+
+MINE = Origin("/home/me/a.ipynb", "/home/me")
+SERVER_ERROR = refused("InternalFailure", "", 500)
+EXPIRED = refused("ExpiredToken", "The security token included in the request is expired")
+
+
+def throttled(request, service):
+    """Answer as each service does to one request too many."""
+    if service == "s3":
+        return refused("SlowDown", "Please reduce your request rate.", 503)(request, service)
+    return refused("ThrottlingException", "Rate exceeded")(request, service)
+
+
+CREATING = {
+    "GetCallerIdentity": "sts:GetCallerIdentity",
+    "DescribeEndpoint": "sagemaker:DescribeEndpoint",
+    "HeadBucket": "s3:ListBucket",
+    "HeadObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "CreateModel": "sagemaker:CreateModel",
+    "CreateEndpointConfig": "sagemaker:CreateEndpointConfig",
+    "CreateEndpoint": "sagemaker:CreateEndpoint",
+}
+"""The requests without which there is no endpoint, in their order, each with the permission that it needs."""
+
+DELETING = {
+    "ListEndpointConfigs": "sagemaker:ListEndpointConfigs",
+    "ListModels": "sagemaker:ListModels",
+    "DeleteEndpoint": "sagemaker:DeleteEndpoint",
+    "DeleteEndpointConfig": "sagemaker:DeleteEndpointConfig",
+    "DeleteModel": "sagemaker:DeleteModel",
+    "DeleteObject": "s3:DeleteObject",
+}
+
+
+@pytest.fixture
+def place(as_aws, monkeypatch):
+    """Settings that lead to AWS, with the bucket that the SDK would take."""
+    monkeypatch.setattr(endpoints, "POLL_SECONDS", {True: 0.05, False: 0.05})
+    monkeypatch.setattr(removal, "POLL_SECONDS", {True: 0.05, False: 0.05})
+    monkeypatch.setattr(consistency, "PAUSE", 0.0)
+    session = connect(as_aws).session
+    bucket = f"b-{uuid.uuid4().hex[:12]}"
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": as_aws.region})
+    yield as_aws.override(bucket=bucket)
+    for found in s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
+        s3.delete_object(Bucket=bucket, Key=found["Key"])
+    s3.delete_bucket(Bucket=bucket)
+
+
+@pytest.fixture
+def faults(place):
+    return Faults(connect(place).session)
+
+
+@pytest.fixture
+def name(place, faults):
+    """An endpoint's name; what was made for it can be found and taken away when the test ends."""
+    name = f"f-{uuid.uuid4().hex[:8]}"
+    yield name
+    faults.none()
+    if everything(place, name):
+        removal.remove(removal.of(endpoints.Endpoint(name, place.region, settings=place)))
+    assert everything(place, name) == set()
+
+
+def everything(place, stem: str) -> set[str]:
+    """Return all endpoints, configurations and models whose name begins like this, and all objects in the bucket."""
+    client, at = connect(place).session.client("sagemaker"), connect(place)
+    found = {
+        row[f"{kind}Name"]
+        for kind, operation in (
+            ("Endpoint", client.list_endpoints),
+            ("EndpointConfig", client.list_endpoint_configs),
+            ("Model", client.list_models),
+        )
+        for row in operation(NameContains=stem)[f"{kind}s"]
+    }
+    objects = at.session.client("s3").list_objects_v2(Bucket=place.bucket).get("Contents", ())
+    return found | ({f"s3://{place.bucket}/{one['Key']}" for one in objects} if found else set())
+
+
+def listed(place, name: str) -> set[str]:
+    """Return what ``%sm_delete`` would name."""
+    try:
+        found = removal.of(endpoints.Endpoint(name, place.region, settings=place))
+    except errors.EndpointNotFound:
+        return set()
+    return {name for _, name in found.rows}
+
+
+def run(package, name, place, **more):
+    return deploy(package, name, origin=MINE, settings=place, **more)
+
+
+def test_every_request_that_is_refused_names_the_permission_and_the_next_run_goes_on(
+    place, name, pack, faults, monkeypatch
+):
+    package = pack()
+    for operation, action in CREATING.items():
+        monkeypatch.setattr(connection, "_aws", {})
+        at = connect(place)
+        faults = Faults(at.session)
+        faults.always(operation, denied)
+        with pytest.raises((errors.AccessDenied, errors.ConfigurationError)) as caught:
+            run(package, name, place)
+        assert operation in caught.value.message
+        assert f'"{action}"' in str(caught.value), operation
+        assert '"Effect": "Allow"' in str(caught.value)
+        faults.none()
+        assert everything(place, name) == listed(place, name)
+        faults.always(operation, EXPIRED)
+        with pytest.raises((errors.AccessDenied, errors.ConfigurationError)) as caught:
+            run(package, name, place)
+        assert "expired" in caught.value.message
+        assert "login" in caught.value.hint
+        faults.none()
+        faults.always(operation, slow)
+        with pytest.raises(errors.ServiceUnavailable, match="in time"):
+            run(package, name, place)
+        faults.none()
+        assert everything(place, name) == listed(place, name)
+    assert run(package, name, place).predict(1).value == ["one", 1]
+
+
+def test_every_request_of_a_removal_that_is_refused_names_the_permission_and_the_next_run_goes_on(
+    place, name, pack, faults
+):
+    endpoint = run(pack(), name, place)
+    for operation, action in DELETING.items():
+        for fault, said in ((denied, f'"{action}"'), (EXPIRED, "login"), (slow, "the same again")):
+            faults.always(operation, fault)
+            with pytest.raises(errors.BackendError) as caught:
+                removal.remove(removal.of(endpoint))
+            assert said in caught.value.hint
+            faults.none()
+            assert everything(place, name) <= listed(place, name), operation
+    removal.remove(removal.of(endpoint))
+    assert everything(place, name) == set()
+
+
+@pytest.mark.parametrize("fault", [throttled, SERVER_ERROR, broken, slow], ids=["throttled", "500", "reset", "slow"])
+@pytest.mark.usefixtures("patient")
+def test_what_passes_is_not_noticed(place, name, pack, faults, fault):
+    all_of_them = (*CREATING, *DELETING, "UpdateEndpoint", "ListTags", "DescribeModel", "DescribeEndpointConfig")
+    for package, outcome in ((pack("one"), "created"), (pack("two"), "updated")):
+        for operation in all_of_them:
+            faults.once(operation, fault, fault)
+        assert run(package, name, place).outcome == outcome
+        faults.none()
+    for operation in all_of_them:
+        faults.once(operation, fault, fault)
+    removal.remove(removal.of(endpoints.Endpoint(name, place.region, settings=place)))
+    faults.none()
+    assert everything(place, name) == set()
+
+
+@pytest.mark.usefixtures("patient")
+def test_an_answer_that_was_lost_is_no_failure(place, name, pack, faults):
+    """Each request was served, its answer did not get here, and boto3 sends it again."""
+    for package, outcome in ((pack("one"), "created"), (pack("two"), "updated")):
+        for operation in (*CREATING, *DELETING, "UpdateEndpoint"):
+            faults.once(operation, lost)
+        assert run(package, name, place).outcome == outcome
+        faults.none()
+    for operation in DELETING:
+        faults.once(operation, lost)
+    removal.remove(removal.of(endpoints.Endpoint(name, place.region, settings=place)))
+    assert {*DELETING} <= set(faults.calls)
+    assert everything(place, name) == set()
+
+
+def missing(what: str):
+    return refused("ValidationException", f'Could not find {what} "arn:aws:sagemaker:us-west-2:1:{what}/x".')
+
+
+def test_what_was_just_created_may_not_be_known_everywhere_yet(place, name, pack, faults):
+    def unknown_at_first(request, service):
+        asked = faults.calls[faults.calls.index("CreateEndpoint") :] if "CreateEndpoint" in faults.calls else []
+        return missing("endpoint")(request, service) if 0 < asked.count("DescribeEndpoint") <= 2 else None
+
+    faults.once("CreateEndpointConfig", missing("model"), missing("model"))
+    faults.once("CreateEndpoint", missing("endpoint configuration"), missing("endpoint configuration"))
+    faults.always("DescribeEndpoint", unknown_at_first)
+    assert run(pack("one"), name, place).is_in_service
+    faults.none()
+    faults.once("CreateEndpointConfig", missing("model"))
+    faults.once("UpdateEndpoint", missing("endpoint configuration"), missing("endpoint configuration"))
+    assert run(pack("two"), name, place).predict(1).value == ["two", 1]
+
+
+def test_what_never_comes_to_be_known_is_an_error_in_the_end(place, name, pack, faults, monkeypatch):
+    monkeypatch.setattr(consistency, "SECONDS", 0.0)
+    faults.always("CreateEndpointConfig", missing("model"))
+    with pytest.raises(errors.BackendError, match="Could not find model"):
+        run(pack(), name, place)
+    faults.none()
+    assert everything(place, name) == listed(place, name)
+    assert run(pack(), name, place).is_in_service
+
+
+def test_what_was_just_deleted_may_be_seen_a_little_longer(place, name, pack, faults):
+    endpoint = run(pack(), name, place)
+    client = connect(place).session.client("sagemaker")
+    former = client.describe_endpoint(EndpointName=name)
+    still = iter([former, {**former, "EndpointStatus": "Deleting"}])
+    events = connect(place).client("sagemaker").meta.events
+
+    def remember(http_response, parsed, **_):
+        if "DeleteEndpoint" in faults.calls and "Error" in parsed and (seen := next(still, None)):
+            parsed.pop("Error")
+            parsed.update(seen)
+            http_response.status_code = 200
+
+    events.register("after-call.sagemaker.DescribeEndpoint", remember)
+    removal.remove(removal.of(endpoint))
+    assert everything(place, name) == set()
+
+
+def test_a_name_that_somebody_else_takes_meanwhile_is_theirs(place, name, pack, faults):
+    client = connect(place).session.client("sagemaker")
+
+    def take(*_):
+        config = next(
+            row["EndpointConfigName"] for row in client.list_endpoint_configs(NameContains=name)["EndpointConfigs"]
+        )
+        variants = client.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
+        client.create_endpoint_config(EndpointConfigName=f"theirs-{name}", ProductionVariants=variants)
+        client.create_endpoint(EndpointName=name, EndpointConfigName=f"theirs-{name}")
+
+    faults.once("CreateEndpoint", take)
+    with pytest.raises(errors.EndpointConflictError):
+        run(pack(), name, place)
+    assert client.describe_endpoint(EndpointName=name)["EndpointConfigName"] == f"theirs-{name}"
+    with pytest.raises(errors.EndpointConflictError, match="does not come from this notebook"):
+        run(pack(), name, place)
+    client.get_waiter("endpoint_in_service").wait(EndpointName=name)
+    assert everything(place, name) - listed(place, name) <= {f"theirs-{name}", *everything(place, name)}
+    removal.remove(removal.of(endpoints.Endpoint(name, place.region, settings=place)))
+    client.delete_endpoint_config(EndpointConfigName=f"theirs-{name}")
+
+
+def test_what_cannot_be_cleared_away_after_an_update_is_noted_and_does_not_fail_it(place, name, pack, faults):
+    run(pack("one"), name, place)
+    faults.always("DeleteModel", denied)
+    updated = run(pack("two"), name, place)
+    assert (updated.outcome, updated.is_in_service) == ("updated", True)
+    assert any("sagemaker:DeleteModel" in note or "DeleteModel was refused" in note for note in updated.notes)
+    faults.none()
+    assert everything(place, name) <= listed(place, name)
+
+
+def test_a_deployment_that_broke_off_in_its_upload_goes_on_with_it(place, name, pack, faults):
+    package = pack("one", code=f"x = {'y' * 10}\n")
+    faults.once("PutObject", broken)
+    with pytest.raises(errors.ServiceUnavailable):
+        run(package, name, place)
+    assert everything(place, name) == set()
+    faults.none()
+    assert artifacts.upload(package, connect(place))
