@@ -53,8 +53,12 @@ def changed_values(cls: type, definition: ast.ClassDef) -> Iterator[tuple[str, A
     """Yield the plain attributes of a class that are not as its body has them: set, added or grown since.
 
     Numbers, text and containers of them are compared; what the body computes, and what decorators and base classes may
-    have set, is taken as it comes.
+    have set, is taken as it comes. Those of a class within it are named by it: ``Model.hidden``.
     """
+    for node in definition.body:
+        inner = vars(cls).get(node.name) if isinstance(node, ast.ClassDef) else None
+        if isinstance(node, ast.ClassDef) and isinstance(inner, type) and inner.__module__ == cls.__module__:
+            yield from ((f"{node.name}.{name}", value) for name, value in changed_values(inner, node))
     written: dict[str, ast.expr | None] = {}
     for binding in bindings(ast.Module(definition.body, [])):
         node = binding.node

@@ -26,6 +26,9 @@ from .local_modules import LocalModule, beside, installed_from_here
 TORCH_FAMILY = frozenset({"torch", "torchvision", "torchaudio", "torchtext", "torchdata", "triton"})
 """Distributions of which each version fits one version of torch: the image's own are the ones to use."""
 
+READS_ANY_VERSION = TORCH_FAMILY | {"joblib", "numpy"}
+"""Modules that unpickle what another version of theirs has pickled. (pandas 2.2 does not read pandas 3's tables.)"""
+
 # Modules of the standard library that a later Python no longer has, and which one (PEP 594, 632 and the release
 # notes). setuptools, which the images have, stands in for distutils.
 _REMOVED = {
@@ -118,7 +121,6 @@ def pinned(distribution: Distribution) -> str:
 
 
 _PICKLED = "code/sm_objects/"  # packaging's module of pickled objects imports their classes
-_UNPICKLING = TORCH_FAMILY | {"joblib", "numpy", "pandas"}  # what reads files of any version
 _OURS = {"inference", "sm_model", "sm_objects"}
 
 
@@ -148,7 +150,7 @@ class _Work:
 
     def is_exact(self, one: Import) -> bool:
         """Return whether a module is needed in this very version, because what was pickled refers to it."""
-        return one.path.startswith(_PICKLED) and one.top not in _UNPICKLING
+        return one.path.startswith(_PICKLED) and one.top not in READS_ANY_VERSION
 
     def take(self, batch: list[Import]) -> None:
         """Find out where each module comes from."""

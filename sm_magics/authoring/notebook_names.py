@@ -42,23 +42,26 @@ class NotebookNames:
     objects
         Those that the source imports from ``sm_objects``: packaging takes their values along.
     missing
-        Names among them, or among what they refer to, that cannot be taken along.
+        Names among them, or among what they refer to, that do not travel as source.
+    storable
+        Those of them that ``--with`` takes along as files.
     """
 
     names: tuple[str, ...] = ()
     source: str = ""
     objects: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    storable: tuple[str, ...] = ()
 
     def fix(self, name: str) -> str:
         """Return what makes a name known at the endpoint: a line or a cell to paste."""
+        if name in self.objects or name in self.storable:
+            return f"%sm_package model --with {name}"
         if name in self.missing or name not in self.names:
             return (
                 f"Make {name} in a cell of %%sm_inference, out of what is there: the model, or files in the package. "
                 "It cannot be taken along as it is (a live connection, a generator, an open file or the like)."
             )
-        if name in self.objects:
-            return f"%sm_package model --with {name}"
         return f"%%sm_inference --with-notebook-names in the first line of the cell; or this cell:\n{self.cell()}"
 
     def cell(self) -> str:
@@ -87,7 +90,9 @@ def notebook_names(
     found = slice_of_names(names, cells=cells, namespace=namespace, values=values)
     # A section of its own cannot postpone the annotations of the others.
     source = re.sub(r"\Afrom __future__ import .*\n+", "", found.source)
-    return NotebookNames(tuple(names), source, tuple(sorted(found.objects)), found.missing)
+    storable = [name for name in found.missing if values and name in namespace]
+    storable = [name for name in storable if values and values.as_file_if_asked(name, namespace[name])]
+    return NotebookNames(tuple(names), source, tuple(sorted(found.objects)), found.missing, tuple(storable))
 
 
 def advised(

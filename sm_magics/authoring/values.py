@@ -41,7 +41,10 @@ class Values(Protocol):
         """Return an expression that one would want in source code for a variable's value; None if there is none."""
 
     def as_file(self, value: Any) -> bool:
-        """Return whether the value can be kept in a file."""
+        """Return whether the value is kept in a file without being asked to."""
+
+    def as_file_if_asked(self, name: str, value: Any) -> bool:
+        """Return whether a variable's value can be kept in a file."""
 
 
 class PlainValues:
@@ -53,5 +56,9 @@ class PlainValues:
         return None if text is None else AsSource(text)
 
     def as_file(self, value: Any) -> bool:  # noqa: ARG002 - of the protocol
+        """Return whether it can be kept in a file: nothing can."""
+        return False
+
+    def as_file_if_asked(self, name: str, value: Any) -> bool:  # noqa: ARG002 - of the protocol
         """Return whether it can be kept in a file: nothing can."""
         return False

@@ -21,6 +21,7 @@ from torch import nn
 
 from .likeness import changed_attributes, plain_attributes, same_structure, tensors
 from .literals import Inexpressible, Writer, quoted
+from .norms import applied
 
 _WIDTH = 100
 _BUILT_ANYWAY = 32 << 20  # bytes of weights up to which a constructor that fails on the meta device is run on the CPU
@@ -109,7 +110,7 @@ def expression(module: nn.Module, writer: Writer) -> str | None:
 
 def _changes_after(text: str, module: nn.Module, writer: Writer) -> int | None:
     """Return how many attributes have to be set after constructing, or None if the structure is another."""
-    scope: dict[str, Any] = {**writer.defined, **writer.stored}
+    scope: dict[str, Any] = {**writer.read, **writer.defined, **writer.stored}
     try:
         exec("\n".join([*writer.imports, *writer.definitions]), scope)  # noqa: S102 - import statements that were just written
         built = construct(lambda: eval(text, scope), module)  # noqa: S307 - likewise
@@ -121,6 +122,12 @@ def _changes_after(text: str, module: nn.Module, writer: Writer) -> int | None:
 
 
 def _candidates(module: nn.Module, writer: Writer) -> Iterator[str]:
+    if (norm := applied(module)) is not None:
+        bare, around = norm
+        inner = expression(bare, writer)
+        if inner is not None:
+            writer.imports.add("import torch")
+            yield around(inner)
     try:
         name = writer.reference(type(module))
         if isinstance(module, _CONTAINERS) and type(module) in _CONTAINERS:

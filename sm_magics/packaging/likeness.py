@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .lambdas import behaviour
+
 _BY_IDENTITY: Any = object.__eq__
 _OWN = frozenset(vars(nn.Module()))  # what every module has; compared by what it means, not attribute by attribute
 
@@ -235,7 +237,7 @@ def _function_parts(function: Any) -> list[Any]:
     if isinstance(function, functools.partial):
         return [function.func, function.args, function.keywords]
     closed_over = inspect.getclosurevars(function).nonlocals
-    return [function.__code__, function.__defaults__, function.__kwdefaults__, closed_over]
+    return [behaviour(function.__code__), function.__defaults__, function.__kwdefaults__, closed_over]
 
 
 def _paths(model: nn.Module) -> dict[int, str]:
@@ -245,6 +247,10 @@ def _paths(model: nn.Module) -> dict[int, str]:
 
 def _equal(one: Any, two: Any) -> bool:
     try:
+        if isinstance(one, torch.Tensor) and one.layout is torch.sparse_coo:
+            parts = one.detach().cpu().coalesce(), two.detach().cpu().coalesce()
+            same = (torch.equal(*(part.indices() for part in parts)), torch.equal(*(part.values() for part in parts)))
+            return one.shape == two.shape and all(same)
         if isinstance(one, torch.Tensor):
             return torch.equal(one.detach().cpu(), two.detach().cpu())
         equal = one == two

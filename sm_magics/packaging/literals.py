@@ -22,7 +22,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from sm_magics.authoring import own_file
+from .kinds import is_estimator, is_own, is_storable
+from .lambdas import of_notebook
 
 _INLINE_ELEMENTS = 64  # a tensor of more than this belongs into a file, not into source code
 _INLINE_CHARACTERS = 2000  # and so does a container whose text is longer
@@ -66,6 +67,8 @@ class Writer:
         Name to value, for what the expressions take from elsewhere because it is too large for source code.
     definitions
         Functions that the expressions call.
+    read
+        Name to value, for the notebook's variables that lambdas among the expressions read.
     """
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
@@ -75,6 +78,7 @@ class Writer:
         self.parts: dict[int, str] = {}
         self.stored: dict[str, object] = {}
         self.definitions: set[str] = set()
+        self.read: dict[str, object] = {}
         self._called: list[str] = []  # the attributes on the way to the value that is being written
         self._writing: set[int] = set()
         self._namespace = namespace
@@ -101,6 +105,8 @@ class Writer:
                 self.imports.update({statement} - {""})
                 return f"{prefix}.{name}".lstrip(".")
         module, qualified = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+        if (text := self._lambda(value)) is not None:
+            return text
         if "<" in qualified or not qualified or not module:
             raise Inexpressible("is a lambda or was made inside a function")
         root = qualified.partition(".")[0]
@@ -119,6 +125,13 @@ class Writer:
             return str(qualified)
         self.imports.add(f"import {module}")
         return f"{module}.{qualified}"
+
+    def _lambda(self, value: Any) -> str | None:
+        if (found := of_notebook(value)) is None:
+            return None
+        called = next((name for name, there in self._namespace.items() if there is value and name[0] != "_"), "")
+        self.read.update({called: value} if called else found.read)
+        return called or found.written(self.value)
 
     def value(self, value: Any) -> str:
         """Return an expression that gives an equal value.
@@ -217,6 +230,11 @@ class Writer:
         return 'torch.device("cuda" if torch.cuda.is_available() else "cpu")'
 
     def _tensor(self, value: torch.Tensor) -> str:
+        if type(value) is torch.Tensor and value.layout is torch.sparse_coo and not value.is_meta:
+            parts = value.detach().coalesce()
+            self.imports.add("import torch")
+            arguments = self._items((parts.indices(), parts.values(), parts.shape))
+            return f"torch.sparse_coo_tensor({arguments}, check_invariants=True).coalesce()"
         if type(value) is not torch.Tensor or value.is_meta or value.is_quantized or value.layout is not torch.strided:
             raise Inexpressible(f"is a {type(value).__name__} that is neither a parameter nor a buffer")
         if value.numel() > _INLINE_ELEMENTS:
@@ -312,35 +330,6 @@ class Writer:
         if not all(name.isidentifier() for name in items):
             raise Inexpressible("has names that are no identifiers")
         return [f"{name}={self.named(name, item)}" for name, item in items.items()]
-
-
-def is_storable(value: Any) -> bool:
-    """Return whether a value can be kept in a file that holds no code: tensors, arrays, plain containers."""
-    if isinstance(value, torch.Tensor):
-        plain = type(value) in {torch.Tensor, nn.Parameter} and value.layout is torch.strided
-        return plain and not value.is_meta and not value.is_quantized
-    if type(value).__module__ == "numpy" and type(value).__name__ == "ndarray":
-        return value.dtype.kind in "biufcUSmM"
-    if type(value) in {dict, OrderedDict}:
-        return all(is_storable(part) for item in value.items() for part in item)
-    if type(value) in {list, tuple, set}:
-        return all(map(is_storable, value))
-    return value is None or type(value) in {bool, int, float, complex, str, bytes}
-
-
-def is_estimator(value: Any) -> bool:
-    """Return whether a value is a fitted or trained object of a library: scikit-learn's kind, or Hugging Face's."""
-    cls = type(value)
-    if isinstance(value, type) or is_own(cls):
-        return False
-    return all(callable(getattr(cls, name, None)) for name in ("get_params", "set_params", "fit")) or all(
-        callable(getattr(cls, name, None)) for name in ("save_pretrained", "from_pretrained")
-    )
-
-
-def is_own(cls: type) -> bool:
-    """Return whether a class is the user's own: of the notebook, or of a module beside it."""
-    return cls.__module__ == "__main__" or own_file(cls.__module__) is not None
 
 
 def _slots(cls: type) -> tuple[str, ...]:

@@ -11,22 +11,23 @@ import importlib.util
 import io
 import json
 import pickle
-import pickletools
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 
+from sm_magics.authoring.dependencies import READS_ANY_VERSION
 from sm_magics.authoring.live import is_plain, literal
 from sm_magics.authoring.values import OBJECTS, AsSource
 from sm_magics.errors import PackagingError
 
 from . import weights
-from .literals import Inexpressible, Writer, is_estimator, is_storable
+from .kinds import holds_estimators, is_estimator, is_storable
+from .literals import Inexpressible, Writer
 
 _LONGEST = 4000  # characters of a constant's source
 
@@ -66,21 +67,31 @@ class NotebookValues:
 
     def as_source(self, name: str, value: Any) -> AsSource | None:
         """Return an expression that gives an equal value; None where a file is better, or there is none."""
-        if self.as_file(value) and not _is_small(value):
+        if (self.as_file(value) and not _is_small(value)) or holds_estimators(value):
             return None
         writer = Writer({key: item for key, item in self._namespace.items() if key != name})
         try:
             text = writer.named(name, value)
         except Inexpressible:
             return None
-        if len(text) > _LONGEST or name in writer.defined or (writer.stored and self.as_file(value)):
+        if len(text) > _LONGEST or name in {*writer.defined, *writer.read} or (writer.stored and self.as_file(value)):
             return None
         needs = (*sorted(writer.imports), *sorted(writer.definitions))
         return AsSource(text, needs, writer.defined, writer.stored)
 
     def as_file(self, value: Any) -> bool:
         """Return whether the value is kept in a file without being asked to."""
-        return is_storable(value) or is_estimator(value)
+        return is_storable(value) or is_estimator(value) or holds_estimators(value)
+
+    def as_file_if_asked(self, name: str, value: Any) -> bool:
+        """Return whether ``--with`` would keep the value in a file. It is tried: only pickling says what it does."""
+        if hasattr(value, "__next__"):
+            return False  # a file would hold what is left of it
+        try:
+            _stored(name, value)
+        except PackagingError:
+            return False
+        return True
 
 
 def _is_small(value: Any) -> bool:
@@ -214,7 +225,6 @@ def _import_of(name: str, value: Any) -> str:
 
 
 def _joblib(name: str, value: Any) -> _Stored:
-    kind = type(value)
     library = "joblib" if importlib.util.find_spec("joblib") else "pickle"
     file = io.BytesIO()
     try:
@@ -224,28 +234,42 @@ def _joblib(name: str, value: Any) -> _Stored:
             joblib.dump(value, file)
         else:
             pickle.dump(value, file)
-        homes = set(_imported_by(pickle.dumps(value)))
+        homes = _homes(value)
     except Exception as error:  # whatever a class's own pickling raises
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise _refusal(name, value, f"cannot be kept in a file ({reason})") from error
     if "__main__" in homes:
         raise _refusal(name, value, "refers to a class or function that exists only in this notebook")
-    statement = f"{_import_of(name, value)}  # noqa: F401 - what {name}.{library} holds"
+    kind, why = type(value), f"  # noqa: F401 - what {name}.{library} holds"
+    tops = {home.partition(".")[0] for home in homes} - sys.stdlib_module_names - READS_ANY_VERSION
+    own = kind.__module__.partition(".")[0]
+    statements = [f"{_import_of(name, value)}{why}"] if own not in sys.stdlib_module_names else []
+    statements += [f"import {top}{why}" for top in sorted(tops - {own})]
     load = f'{library}.load(_HERE / "{name}.{library}")'
     if library == "pickle":
         load = f'pickle.loads((_HERE / "{name}.pickle").read_bytes())'
-    distribution = _pinned(kind.__module__.partition(".")[0])
-    note = f"{name} travels as a pickle of {kind.__qualname__}: requirements.txt asks for {distribution}, as here."
-    return _Stored((f"import {library}", statement), load, {f"{name}.{library}": file.getvalue()}, note)
+    note = f"{name} travels as a pickle of {kind.__qualname__}"
+    if tops:
+        note += f": requirements.txt asks for {', '.join(map(_pinned, sorted(tops)))}, as here"
+    return _Stored((f"import {library}", *statements), load, {f"{name}.{library}": file.getvalue()}, f"{note}.")
 
 
-def _imported_by(pickled: bytes) -> Iterator[str]:
-    """Yield the modules that a pickle imports from, and a few strings more."""
-    for opcode, argument, _ in pickletools.genops(pickled):
-        if opcode.name == "GLOBAL":
-            yield str(argument).partition(" ")[0]
-        elif "UNICODE" in opcode.name:
-            yield str(argument)
+def _homes(value: Any) -> set[str]:
+    """Return the modules whose classes and functions a value's pickle refers to."""
+    pickler = _Referring(io.BytesIO())
+    pickler.dump(value)
+    return pickler.homes
+
+
+class _Referring(pickle.Pickler):
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.homes: set[str] = set()
+
+    def reducer_override(self, value: Any) -> Any:
+        named = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
+        self.homes.add(str(getattr(named, "__module__", None) or "builtins"))
+        return NotImplemented
 
 
 def _pinned(module: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from .literals import is_own
+from .kinds import is_own
 
 _ONCE = {"__init__", "__init_subclass__", "__new__", "__repr__", "__setattr__", "__class_getitem__"}
 _BY_NAME = {"getattr", "vars", "__dict__", "attrgetter"}

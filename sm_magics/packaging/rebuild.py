@@ -24,6 +24,7 @@ from sm_magics.errors import InferenceScriptError
 
 from .constructing import call, construct, expression
 from .likeness import (
+    Change,
     added_hooks,
     changed_attributes,
     hooks,
@@ -177,7 +178,7 @@ class _Draft:
 
     def _run(self, **options: int) -> nn.Module:
         """Run what stands there so far."""
-        scope: dict[str, Any] = {**self._writer.defined, **self._writer.stored}
+        scope: dict[str, Any] = {**self._writer.read, **self._writer.defined, **self._writer.stored}
         source = "\n".join([*sorted(self._writer.imports), self._text()])
         try:
             exec(compile(source, "sm_model.py", "exec"), scope)  # noqa: S102 - what was written here a moment ago
@@ -207,6 +208,16 @@ class _Draft:
                     hint=f"{undo}    # leaves the weight as it is; or do it in the __init__ of a class",
                 )
         return None
+
+    def _held_modules(self, change: Change, message: str) -> InferenceScriptError | None:
+        """Return the error for modules in a list or dictionary, with what makes them parts of the model."""
+        value = change.value
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        if not parts or not all(isinstance(part, nn.Module) for part in parts):
+            return None
+        place = f"{self._variable}{self._places[change.module].removeprefix('model')}.{change.name}"
+        kind = "ModuleDict" if isinstance(value, dict) else "ModuleList"
+        return InferenceScriptError(message, hint=f"{place} = torch.nn.{kind}({place})    # or in its class's __init__")
 
     def _compiled(self) -> InferenceScriptError | None:
         """Return the error for a part that torch.compile wraps, which only its process has."""
@@ -374,9 +385,8 @@ class _Draft:
                     continue
                 if (known := self._compiled()) is not None:
                     raise known from reason
-                raise self._refusal(
-                    f"The attribute {change.name!r} of {owner} {reason}, so it cannot be built again from code."
-                ) from reason
+                message = f"The attribute {change.name!r} of {owner} {reason}, so it cannot be built again from code."
+                raise self._held_modules(change, message) or self._refusal(message) from reason
         return lines
 
 

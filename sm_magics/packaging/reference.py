@@ -148,10 +148,23 @@ def _copy(model: Any) -> Any:
     for parameter in model.parameters():
         if type(parameter) is torch.nn.Parameter:
             memo[id(parameter)] = torch.nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
+    for module in model.modules():
+        memo |= {id(tensor): tensor.detach() for tensor in _computed(vars(module), set())}
     try:
         return copy.deepcopy(model, memo)
     except Exception as error:
         raise NoReference(f"The live model cannot be copied: {type(error).__name__}: {error}") from error
+
+
+def _computed(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
+    """Yield the tensors that have a gradient's graph, which refuse to be copied: losses that were kept, for one."""
+    if isinstance(value, torch.Tensor):
+        if not value.is_leaf:
+            yield value
+    elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+        seen.add(id(value))
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _computed(part, seen)
 
 
 @contextmanager

@@ -106,8 +106,44 @@ def _says(fix: str, paste: str = "") -> Callable[[re.Match[str], Sequence[str]],
 
 _DTYPES = (
     r"must have the same dtype|expected (scalar type|m1 and m2|.*to have the same dtype)|"
-    r"expected.*(Double|Float|Long|Half).*(but got|found)|Expected tensor for argument .* scalar types"
+    r"expected.*(Double|Float|Long|Half).*(but got|found)|Expected tensor for argument .* scalar types|"
+    r"Input type .* and (bias|weight) type .* should be the same|"
+    r"input must have the type torch|does not match weight dtype"
 )
+_WANTED = (
+    r"scalar types: (\w+)",
+    r"expected scalar type (\w+)",
+    r"(?:must have the type |weight dtype \()torch\.(\w+)",
+    r"same dtype, but got:? \S+ (?:and|!=) (?:c10::)?(\w+)",
+    r"(?:bias|weight) type \((?:torch\.)?(?:c10::)?(\w+?)(?:Tensor)?\)",
+)
+"""How torch's messages say which type the weights, or an embedding, take."""
+_TYPES = {
+    "long": "long", "int": "long", "double": "float64", "half": "float16", "bfloat16": "bfloat16", "float": "float32",
+}  # fmt: skip
+
+
+def _dtype(match: re.Match[str], _files: Sequence[str]) -> Remedy:
+    said = (found[1] for pattern in _WANTED if (found := re.search(pattern, match.string)))
+    word = next(said, "float").lower()
+    wanted = word if word in _TYPES.values() else _TYPES.get(word, "float32")
+    return Remedy(
+        "input_fn gives the model a tensor of another dtype than it takes: JSON and CSV become float32, "
+        "NPY keeps the dtype that it was sent with.",
+        "%%sm_inference\nimport json, torch\n\ndef input_fn(body, content_type):\n"
+        f"    return torch.tensor(json.loads(body), dtype=torch.{wanted})",
+    )
+
+
+def _no_tensor(match: re.Match[str], _files: Sequence[str]) -> Remedy:
+    passed = {"dict": "**data", "tuple": "*data"}.get(match["kind"], "data")
+    return Remedy(
+        f"input_fn returns a {match['kind']}, and the container's own predict_fn calls the model with one tensor. "
+        "Define predict_fn.",
+        "%%sm_inference\nimport torch\n\ndef predict_fn(data, model):\n    with torch.no_grad():\n"
+        f"        return model({passed})",
+    )
+
 
 _REMEDIES: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], Remedy]], ...] = (
     (r"No such file or directory: '(?P<path>[^']+)'", _missing_file),
@@ -132,15 +168,8 @@ _REMEDIES: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], Remedy]], .
         r"Error\(s\) in loading state_dict",
         _says("The class that model_fn builds is not the one whose weights were saved."),
     ),
-    (
-        _DTYPES,
-        _says(
-            "input_fn gives the model a tensor of another dtype than it takes: JSON and CSV become float32, "
-            "NPY keeps the dtype that it was sent with.",
-            "%%sm_inference\nimport json, torch\n\ndef input_fn(body, content_type):\n"
-            "    return torch.tensor(json.loads(body), dtype=torch.float32)",
-        ),
-    ),
+    (_DTYPES, _dtype),
+    (r"AttributeError: '(?P<kind>list|tuple|dict|str)' object has no attribute 'to'", _no_tensor),
     (
         r"is not JSON serializable",
         _says(

@@ -162,3 +162,55 @@ def test_what_a_handler_imports_from_the_objects_travels(notebook, tmp_path):
 def test_a_tensor_that_is_a_view_does_not_bring_the_rest(tmp_path):
     files = store({"view": torch.zeros(1 << 18)[:2]}).files
     assert len(files["sm_objects/view.pt"]) < 4096
+
+
+def test_a_container_of_fitted_objects_is_one_file_that_requires_their_library(notebook, tmp_path):
+    pytest.importorskip("sklearn")
+    notebook.run(
+        "from sklearn.preprocessing import LabelEncoder\nmodel = nn.Linear(1, 1)\n"
+        "encoders = {'color': LabelEncoder().fit(['r', 'g']), 'size': LabelEncoder().fit(['s', 'm'])}"
+    )
+    handler = "def input_fn(body, content_type):\n    return encoders['color'].transform([body])\n"
+    folder = CodeFolder(notebook.directory)
+    folder.write_section(handler)
+    with pytest.raises(InferenceScriptError, match="encoders is not defined") as caught:
+        notebook.package(notebook["model"])
+    assert caught.value.hint == "%sm_package model --with encoders"
+    package = notebook.package(notebook["model"], objects=["encoders"])
+    assert loaded(package.path, tmp_path / "there", "o.encoders['size'].transform(['m', 's']).tolist()") == [0, 1]
+    assert "\nscikit-learn==" in (notebook.directory / "code/requirements.txt").read_text()
+    assert any("encoders travels as a pickle of dict: requirements.txt asks for" in note for note in package.notes)
+
+
+def test_a_table_is_required_in_the_version_that_wrote_it(notebook, tmp_path):
+    pandas = pytest.importorskip("pandas")  # an earlier one does not read what a later one pickled
+    notebook.run("import pandas as pd\nmodel = nn.Linear(1, 1)\nstats = pd.DataFrame({'mean': [1.5]}, index=['a'])")
+    CodeFolder(notebook.directory).write_section("def input_fn(body, content_type):\n    return stats\n")
+    with pytest.raises(InferenceScriptError, match="stats is not defined") as caught:
+        notebook.package(notebook["model"])
+    assert caught.value.hint == "%sm_package model --with stats"
+    package = notebook.package(notebook["model"], objects=["stats"])
+    assert loaded(package.path, tmp_path / "there", "o.stats.loc['a', 'mean'].item()") == 1.5
+    assert f"\npandas=={pandas.__version__}\n" in (notebook.directory / "code/requirements.txt").read_text()
+
+
+def test_an_object_of_any_library_is_taken_along_if_it_can_be_pickled(notebook):
+    notebook.run(
+        "import ipaddress, threading\nmodel = nn.Linear(1, 1)\ntext = ipaddress.ip_address('10.0.0.1')\n"
+        "lock = threading.Lock()"
+    )
+    folder = CodeFolder(notebook.directory)
+    folder.write_section("def input_fn(body, content_type):\n    return text\n")
+    with pytest.raises(InferenceScriptError, match="text is not defined") as caught:
+        notebook.package(notebook["model"])
+    assert caught.value.hint == "%sm_package model --with text"
+    folder.write_section("def input_fn(body, content_type):\n    return lock\n")
+    with pytest.raises(InferenceScriptError, match="lock is not defined") as caught:
+        notebook.package(notebook["model"])
+    assert "cannot be taken along" in caught.value.hint
+
+
+def test_what_a_pickle_refers_to_is_told_from_the_text_in_it():
+    made = store({"words": [{"__main__", "pandas"}, b"sklearn.base", complex(1, 2), range(3)]})
+    assert "pandas" not in made.source
+    assert "sklearn" not in made.source

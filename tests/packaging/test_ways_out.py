@@ -130,12 +130,9 @@ def test_a_helper_that_nothing_imports_blocks_nothing(notebook):
         notebook.package(notebook["net"])
 
 
-@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
-@pytest.mark.parametrize("where", ["parametrizations.", ""], ids=["new", "old"])
-@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
-def test_a_norm_that_no_constructor_applies_can_be_taken_off(notebook, fresh_process, norm, where):
+def test_a_parametrization_that_no_constructor_applies_can_be_taken_off(notebook, fresh_process):
     notebook.run(
-        f"net = nn.Sequential(nn.utils.{where}{norm}(nn.Linear(3, 3)), nn.ReLU()).eval()\n"
+        "net = nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(3, 3)), nn.ReLU()).eval()\n"
         "x = torch.ones(1, 3)\ny = net(x).detach()"
     )
     with pytest.raises(InferenceScriptError, match=r"weight of the Linear at net\[0\]") as caught:
@@ -143,6 +140,25 @@ def test_a_norm_that_no_constructor_applies_can_be_taken_off(notebook, fresh_pro
     notebook.run(caught.value.hint)
     result = notebook.package(notebook["net"])
     assert fresh_process.predict(result.path, notebook["x"]).allclose(notebook["y"])
+
+
+@pytest.mark.parametrize(
+    ("held", "kind"), [("[nn.Linear(2, 2)]", "ModuleList"), ("{'a': nn.Linear(2, 2)}", "ModuleDict")]
+)
+def test_modules_in_a_container_that_torch_does_not_know_become_parts(notebook, fresh_process, held, kind):
+    notebook.run(
+        "class Ensemble(nn.Module):\n    def __init__(self, models):\n        super().__init__()\n"
+        "        self.models = models\n"
+        "    def forward(self, x):\n"
+        "        models = self.models.values() if hasattr(self.models, 'values') else self.models\n"
+        "        return sum(model(x) for model in models)\n"
+        f"net = Ensemble({held})\nx = torch.ones(1, 2)\ny = net(x).detach()"
+    )
+    with pytest.raises(InferenceScriptError, match="'models' of Ensemble holds a module that is no child") as caught:
+        notebook.package(notebook["net"])
+    assert caught.value.hint.startswith(f"net.models = torch.nn.{kind}(net.models)")
+    notebook.run(caught.value.hint)
+    assert fresh_process.predict(notebook.package(notebook["net"]).path, notebook["x"]).allclose(notebook["y"])
 
 
 @pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
