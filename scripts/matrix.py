@@ -3,7 +3,9 @@
 Each row has a virtual environment of its own, kept outside the repository for the next run and made anew when what goes
 into it changes, and every week for what it leaves open. The next one is made while the tests run in one. PyTorch is
 only installed for the interpreter that runs this script, whose version constraints.txt pins; elsewhere the tests that
-need it are skipped. Arguments: rows.
+need it are skipped.
+
+A row runs the tests of what it may break, and no others; `make test` has run all of them already. Arguments: rows.
 """
 
 from __future__ import annotations
@@ -63,15 +65,25 @@ def floors() -> tuple[str, ...]:
     return tuple(f"{match[1]}=={match[2]}" for match in matches if match)
 
 
-SDK_TESTS = ("tests/hosting", "tests/magics")
 CONFORMANCE = "tests/local/conformance/test_{}.py".format
+#: Every module can be imported, and what parses and runs the user's code does so: in each Python of its own.
+LANGUAGE = ("tests/test_exported_members.py", "tests/authoring", "tests/magics")
+#: The package reads one table of the SDK's, that of the images; the SDK itself is a client of the service.
+SDK = ("tests/hosting/test_images.py", "tests/hosting/test_plan.py")
 ROWS = (
-    # An SDK 2 as old as its floor: the only one that goes with a boto3 as old as ours.
-    Row("floors", python="3.10", packages=(*floors(), "sagemaker==2.237.0")),
-    Row("python3.12", python="3.12"),
-    Row("python3.13", python="3.13"),
-    Row("sdk2", packages=("sagemaker>=2.237,<3", "torch"), tests=(*SDK_TESTS, CONFORMANCE("sdk2"))),
-    Row("sdk3", packages=("sagemaker>=3", "torch"), tests=(*SDK_TESTS, CONFORMANCE("sdk3"))),
+    # An SDK 2 as old as its floor: the only one that goes with a boto3 as old as ours. Each module uses one or another
+    # of the dependencies, and the oldest Python: all tests, but those that only read the source.
+    Row(
+        "floors",
+        python="3.10",
+        packages=(*floors(), "sagemaker==2.237.0"),
+        tests=("tests", "--ignore=tests/test_dependencies.py"),
+    ),
+    Row("python3.12", python="3.12", tests=LANGUAGE),
+    # The newest also has the newest of what the service and the pages are made of: event loop, SQLite, archives, XML.
+    Row("python3.13", python="3.13", tests=(*LANGUAGE, "tests/display", "tests/local")),
+    Row("sdk2", packages=("sagemaker>=2.237,<3", "torch"), tests=(*SDK, CONFORMANCE("sdk2"))),
+    Row("sdk3", packages=("sagemaker>=3", "torch"), tests=(*SDK, CONFORMANCE("sdk3"))),
     Row("aws-cli", packages=("awscli",), tests=(CONFORMANCE("aws_cli"),), client=True),
 )
 
@@ -111,7 +123,9 @@ def make(row: Row) -> Path | None:
         for older in wanted.parent.glob(f"{row.name}-{'?' * 12}"):
             shutil.rmtree(older)
         subprocess.run([python, "-m", "venv", str(wanted)], check=True)
-        install = [str(wanted / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        # What is imported is compiled then: that is far less than all.
+        options = ("--quiet", "--disable-pip-version-check", "--no-compile")
+        install = [str(wanted / "bin" / "python"), "-m", "pip", "install", *options]
         if "torch" in row.packages:  # by itself first: a range would take the newest build, with CUDA
             pin = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
             subprocess.run([*install, pin[0] if pin else "torch"], check=True)
