@@ -16,6 +16,9 @@ from .timeline import AHEAD, DONE, NOW, Phase, duration
 
 LOCAL = "local"
 _STATES = {"InService": OK, "Failed": BAD, "UpdateRollbackFailed": BAD, "OutOfService": BAD}
+_MESSAGE = 3
+"""Lines of an exception's message that are shown besides the first one; the traceback has them all."""
+
 _STARTING = {
     "Creating": "Starting",
     "Updating": "Updating",
@@ -60,7 +63,8 @@ def head(known: Known, now: datetime) -> Part:
     """Return the first line: how it is, where, and since when."""
     endpoint = known.endpoint
     what = " · ".join([render.status_word(endpoint.status) or "asked for", endpoint.place])
-    sign = page.sign(known.state, "◐" if known.state == BUSY and endpoint.status != "Deleted" else "●")
+    state = "dim" if endpoint.status == "Deleted" else known.state
+    sign = page.sign(state, "◐" if state == BUSY else "●")
     since = _since(known, now)
     html = f'<p class="sm-head">{sign.html} <b>{page.escape(endpoint.name)}</b> {page.dim(what).html}'
     html += f' <span class="sm-right">{page.escape(since)}</span></p>'
@@ -93,7 +97,10 @@ def failure(found: Diagnosis | None, reason: str) -> list[Part]:
         return [page.paragraph(reason)] if reason else []
     where = f" {page.dim(found.where).html}" if found.where else ""
     first = Part(f"<p><b>{page.escape(found.exception)}</b>{where}</p>", f"  {found.summary}")
-    return [first, page.folded("Traceback", page.listing(found.traceback.splitlines()))]
+    lines = found.traceback.splitlines()
+    start = lines.index(found.exception) + 1 if found.exception in lines else len(lines)
+    more = [page.paragraph(line.strip()) for line in lines[start : start + _MESSAGE] if line.strip()]
+    return [first, *more, page.folded("Traceback", page.listing(found.traceback.splitlines()))]
 
 
 def figures(pairs: Sequence[tuple[str, str]]) -> Part:

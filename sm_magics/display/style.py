@@ -53,6 +53,7 @@ _RULES = {
     ".sm-field": "flex:0 1 190px",
     ".sm-field .widget-combobox": "width:100%;margin:0",
     ".sm-fields>.jupyter-button": "width:auto;margin:0;padding:0 16px;height:28px;line-height:28px",
+    ".sm-drawer td>.sm-dim": "white-space:nowrap",
     ".sm-drawer pre": "max-height:280px;overflow:auto",
 }
 LIVE = page.STYLE + page.style_sheet(_RULES)

@@ -170,10 +170,10 @@ class Notebook:
         """Run one cell, without waiting for it; return its outputs."""
         self.page.evaluate(
             "index => { const notebook = window.jupyterapp.shell.currentWidget.content;"
-            " notebook.activeCellIndex = index; notebook.deselectAll(); }",
+            " notebook.activeCellIndex = index; notebook.deselectAll();"
+            " window.jupyterapp.commands.execute('notebook:run-cell'); }",  # its promise ends with the cell: not awaited
             index,
         )
-        self.command("notebook:run-cell")
         return self.outputs(index)
 
     def run_all(self) -> None:
@@ -196,6 +196,18 @@ class Notebook:
             "index => window.jupyterapp.shell.currentWidget.content.scrollToItem(index, 'center')", index
         )
         return self.page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{index}'] .jp-OutputArea").first
+
+    def restart(self) -> None:
+        """Restart the kernel and wait until it answers."""
+        self.page.evaluate(
+            "async () => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;"
+            " await kernel.restart(); await kernel.info; }"
+        )
+
+    def reload(self) -> None:
+        """Load the page again, as after closing the browser, and wait until the notebook is there."""
+        self.page.reload()
+        self.ready()
 
     def theme(self, name: str) -> None:
         """Switch to the light or the dark theme and wait until it is there."""
