@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import botocore.session
 import pytest
 from boto3.exceptions import S3UploadFailedError
 from botocore import exceptions as boto
+from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -227,3 +231,53 @@ def test_a_quota_says_how_to_look_it_up_and_a_failing_server_that_it_is_not_the_
     failing = client_error("InternalFailure")
     failing.response["ResponseMetadata"] = {"HTTPStatusCode": 500}
     assert "on AWS's side" in translated(failing).message
+
+
+@pytest.fixture
+def silent():
+    """The address of a server that listens, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def closed():
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def ask(url, read_timeout=60, **config):
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout, connect_timeout=60, **config)
+    client = botocore.session.get_session().create_client(
+        "s3", region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x", endpoint_url=url, config=config
+    )
+    try:
+        with pytest.raises(SmMagicsError) as caught, faults.translated(is_local=False):
+            client.list_buckets()
+    finally:
+        client.close()
+    return caught.value.message
+
+
+def test_what_botocore_itself_raises_is_understood(silent, closed):
+    assert "in time" in ask(f"http://{silent}", read_timeout=0.1)
+    assert "cannot be reached" in ask(f"http://{closed}")
+    assert "proxy" in ask("http://s3.example", proxies={"http": f"http://{closed}"})
+
+
+def test_an_answer_that_is_no_tls_is_not_trusted():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            assert "prove" in ask(f"https://127.0.0.1:{server.getsockname()[1]}")
+        finally:
+            thread.join()

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import random
+import tarfile
 import uuid
 
 import pytest
 from faulty import Faults, broken, denied, lost, refused, slow
 
 from sm_magics import errors
-from sm_magics.hosting import Origin, artifacts, connect, connection, consistency, deploy, endpoints, removal
+from sm_magics.hosting import (
+    Origin,
+    connect,
+    connection,
+    consistency,
+    deploy,
+    endpoints,
+    removal,
+    unfinished,
+    uploading,
+)
+from sm_magics.packaging import Package
+from sm_magics.packaging.archive import Member, new_archive
 
 MINE = Origin("/home/me/a.ipynb", "/home/me")
 SERVER_ERROR = refused("InternalFailure", "", 500)
@@ -246,10 +260,11 @@ def test_a_name_that_somebody_else_takes_meanwhile_is_theirs(place, name, pack, 
     assert client.describe_endpoint(EndpointName=name)["EndpointConfigName"] == f"theirs-{name}"
     with pytest.raises(errors.EndpointConflictError, match="does not come from this notebook"):
         run(pack(), name, place)
-    client.get_waiter("endpoint_in_service").wait(EndpointName=name)
-    assert everything(place, name) - listed(place, name) <= {f"theirs-{name}", *everything(place, name)}
-    removal.remove(removal.of(endpoints.Endpoint(name, place.region, settings=place)))
+    theirs = endpoints.Endpoint(name, place.region, settings=place).wait()
+    assert any(f"theirs-{name}" in line for line in removal.of(theirs).kept)
+    removal.delete_endpoint(theirs)
     client.delete_endpoint_config(EndpointConfigName=f"theirs-{name}")
+    assert everything(place, name) == listed(place, name)
 
 
 def test_what_cannot_be_cleared_away_after_an_update_is_noted_and_does_not_fail_it(place, name, pack, faults):
@@ -262,11 +277,35 @@ def test_what_cannot_be_cleared_away_after_an_update_is_noted_and_does_not_fail_
     assert everything(place, name) <= listed(place, name)
 
 
-def test_a_deployment_that_broke_off_in_its_upload_goes_on_with_it(place, name, pack, faults):
-    package = pack("one", code=f"x = {'y' * 10}\n")
-    faults.once("PutObject", broken)
-    with pytest.raises(errors.ServiceUnavailable):
+def test_an_interrupt_anywhere_leaves_nothing_that_is_not_listed(place, name, pack, faults):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    package = pack()
+    for operation in [*CREATING][1:]:
+        faults.always(operation, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(package, name, place)
+        faults.none()
+        assert everything(place, name) == listed(place, name)
+    assert run(package, name, place).is_in_service
+
+
+def test_a_large_upload_that_broke_off_goes_on_with_the_next_run(place, name, pack, faults, tmp_path):
+    small = pack()
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(random.Random(0).randbytes(2 * uploading.PART))
+    with tarfile.open(small.path) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    members = [Member("model.pth", weights), Member("code/inference.py", tmp_path / "unpacked/code/inference.py")]
+    with new_archive(tmp_path / "model.tar.gz", members):
+        pass
+    package = Package.open(tmp_path / "model.tar.gz")
+    faults.once("CompleteMultipartUpload", EXPIRED)
+    with pytest.raises(errors.AccessDenied, match="expired"):
         run(package, name, place)
-    assert everything(place, name) == set()
+    assert [started.uri for started in unfinished.listed() if started.bucket == place.bucket]
     faults.none()
-    assert artifacts.upload(package, connect(place))
+    assert run(package, name, place).predict(1).value == ["one", 1]
+    assert "UploadPart" not in faults.calls
+    assert not [started.uri for started in unfinished.listed() if started.bucket == place.bucket]
