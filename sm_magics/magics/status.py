@@ -7,7 +7,7 @@ from typing import Any
 from IPython.core.magic import line_magic, magics_class
 from IPython.core.magic_arguments import argument
 
-from . import parsing
+from . import following, parsing
 from .session import SessionMagics
 
 
@@ -55,6 +55,7 @@ class StatusMagics(SessionMagics):
     @parsing.magic
     @argument("endpoint", nargs="?", metavar="ENDPOINT", help="a name or an Endpoint variable; default: the latest one")
     @argument("-n", "--tail", type=int, default=200, metavar="LINES", help="how many of the last lines to show; 0: all")
+    @argument("-f", "--follow", action="store_true", help="show it while it grows, until the cell is interrupted")
     @parsing.placed
     @parsing.out
     def sm_logs(self, line: str) -> Any:
@@ -63,6 +64,8 @@ class StatusMagics(SessionMagics):
 
         options = parsing.parse(self.sm_logs, line)
         endpoint = self.session.endpoint(options.endpoint, options)
+        if options.follow and self.session.is_watched:
+            return self.session.result(following.follow(self.session, endpoint, options.tail), options.out)
         lines = endpoint.logs()
         self.session.show(render.log(endpoint.name, endpoint.place, lines, options.tail))
         return self.session.result(lines, options.out)
