@@ -37,7 +37,7 @@ from .likeness import (
 from .literals import Inexpressible, Writer, quoted
 from .places import empty, join, member, places, set_tensor, tensor_at
 from .reading import is_read
-from .suggestions import own_model_fn
+from .suggestions import moved_out, own_model_fn
 
 _BARE = '''\
 def _bare(cls, **attributes):
@@ -287,9 +287,9 @@ class _Draft:
         try:
             return self._writer.reference(cls)
         except Inexpressible as reason:
-            raise self._reparametrized() or self._refusal(
-                f"The class {cls.__qualname__} {reason}, so it cannot be built again from code."
-            ) from reason
+            message = f"The class {cls.__qualname__} {reason}, so it cannot be built again from code."
+            hint = moved_out(cls) if "<locals>" in cls.__qualname__ else own_model_fn(type(self._model).__name__)
+            raise self._reparametrized() or InferenceScriptError(message, hint=hint) from reason
 
     def _dtypes(self, path: str, built: nn.Module) -> list[str]:
         """Return lines that give the floating-point tensors below a path the type that they have in the notebook."""

@@ -20,3 +20,13 @@ def own_model_fn(name: str) -> str:
     As it stands it does not go unnoticed: until the class is there too, packaging says that it is missing.
     """
     return _MODEL_FN.replace("{name}", name)
+
+
+def moved_out(cls: type) -> str:
+    """Return what to do about a class that a function defines: what it takes of that function becomes arguments."""
+    return f"class {cls.__name__}(nn.Module): …    # in a cell, outside of any function; then make the model anew"
+
+
+def moved_out(cls: type) -> str:
+    """Return what to do about a class that a function defines: what it takes of that function becomes arguments."""
+    return f"class {cls.__name__}(nn.Module): …    # in a cell, outside of any function; then make the model anew"

@@ -151,8 +151,9 @@ def test_what_no_code_can_express_is_named(notebook, attribute, words):
 
 def test_a_class_without_source_is_named(notebook):
     notebook.run("def make():\n    class Net(nn.Module):\n        pass\n    return Net()\nmodel = make()")
-    with pytest.raises(InferenceScriptError, match=r"make\.<locals>\.Net|made inside a function"):
+    with pytest.raises(InferenceScriptError, match=r"make\.<locals>\.Net|made inside a function") as caught:
         notebook.package(notebook["model"])
+    assert caught.value.hint.startswith("class Net(nn.Module): …    # in a cell, outside of any function")
     notebook.run("exec('class Hidden(nn.Module): pass')\nmodel = Hidden()")
     with pytest.raises(InferenceScriptError, match="Hidden"):
         notebook.package(notebook["model"])
