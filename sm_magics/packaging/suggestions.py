@@ -25,8 +25,3 @@ def own_model_fn(name: str) -> str:
 def moved_out(cls: type) -> str:
     """Return what to do about a class that a function defines: what it takes of that function becomes arguments."""
     return f"class {cls.__name__}(nn.Module): …    # in a cell, outside of any function; then make the model anew"
-
-
-def moved_out(cls: type) -> str:
-    """Return what to do about a class that a function defines: what it takes of that function becomes arguments."""
-    return f"class {cls.__name__}(nn.Module): …    # in a cell, outside of any function; then make the model anew"
