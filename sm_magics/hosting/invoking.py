@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
-from sm_magics.errors import EndpointNotFound, ModelError, PredictionError, SmMagicsError
+from sm_magics.errors import EndpointNotFound, ModelError, PayloadError, PredictionError, SmMagicsError
 from sm_magics.payload import CSV, JSON, NPY, decode, encode
 
 from . import diagnosis, faults
@@ -81,10 +81,17 @@ def invoke(
             received = answer["Body"].read()
         except ClientError as error:
             raise _explained(error, endpoint_name, connection) from error
+        except ReadTimeoutError as error:
+            raise PredictionError(
+                f"{endpoint_name} did not answer in time, and may be at it still. SageMaker gives a model 60 seconds.",
+                hint=f"%sm_logs {endpoint_name}    # what it printed meanwhile",
+            ) from error
     seconds = time.perf_counter() - started
     kind = answer.get("ContentType", "")
     return Prediction(decode(received, kind), kind, received, seconds, endpoint_name)
 
+
+_TOO_LARGE = {"413", "RequestEntityTooLargeException"}  # SageMaker gives the HTTP status as the code
 
 _DEFAULTS = {
     "input_fn": "%%sm_inference    # define input_fn: the container's default reads numbers only, as JSON, CSV or NPY",
@@ -98,13 +105,27 @@ def _explained(error: ClientError, endpoint_name: str, connection: Connection) -
     """Return the error for a refused invocation; the service's own where it is not about the model."""
     code = error.response.get("Error", {}).get("Code")
     message = str(error.response.get("Error", {}).get("Message", ""))
+    if code == "ModelError":
+        return _of_model(error, message, endpoint_name)
     if code in {"ValidationError", "ValidationException"} and "not found" in message:
         return EndpointNotFound(
             f"There is no endpoint {endpoint_name!r} on {connection.place}.",
             hint="%sm_endpoints    # lists those there are",
         )
-    if code != "ModelError":
-        return faults.of(error)
+    if code in _TOO_LARGE:
+        return PayloadError(
+            f"The request is too large for {endpoint_name}: {message}",
+            hint="%sm_predict x[:8]    # fewer at once: 6 MiB at the most, 4 MiB where it is serverless",
+        )
+    if code == "ModelNotReadyException":
+        return PredictionError(
+            f"The model behind {endpoint_name} is not loaded yet: {message}", hint=f"%sm_status {endpoint_name}"
+        )
+    return faults.of(error)
+
+
+def _of_model(error: ClientError, message: str, endpoint_name: str) -> SmMagicsError:
+    """Return the error for what the container answered."""
     status = int(error.response.get("OriginalStatusCode", 500))
     original = str(error.response.get("OriginalMessage", "")) or message
     logs = f"%sm_logs {endpoint_name}"

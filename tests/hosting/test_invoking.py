@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -283,6 +283,25 @@ def test_a_model_that_answered_with_an_error_of_its_own_is_shown_with_it():
 def test_a_model_that_took_too_long_is_said_to():
     error = refused("ModelError", "…", OriginalStatusCode=0, OriginalMessage="Your invocation timed out")
     with pytest.raises(PredictionError, match="did not answer in time"):
+        invoking.invoke("digits", 1, connected(Runtime(error)))
+
+
+def test_no_answer_at_all_says_that_the_model_may_be_at_it_still():
+    with pytest.raises(PredictionError, match="may be at it still") as caught:
+        invoking.invoke("digits", 1, connected(Runtime(ReadTimeoutError(endpoint_url="http://127.0.0.1:1"))))
+    assert caught.value.hint.startswith("%sm_logs digits")
+
+
+def test_a_request_that_is_too_large_says_how_large_it_may_be():
+    error = refused("413", "HTTP content length exceeded 6291456 bytes.")
+    with pytest.raises(PayloadError, match="6291456") as caught:
+        invoking.invoke("digits", 1, connected(Runtime(error)))
+    assert "6 MiB" in caught.value.hint
+
+
+def test_a_model_that_is_not_loaded_yet_is_said_to_be():
+    error = refused("ModelNotReadyException", "Either a serverless endpoint variant's resources are still being …")
+    with pytest.raises(PredictionError, match="not loaded yet"):
         invoking.invoke("digits", 1, connected(Runtime(error)))
 
 
