@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 
-from sm_magics.errors import SmMagicsError
-from sm_magics.home import home
+from .errors import SmMagicsError
+from .home import home
 
 _FILE = "in-service.json"
 

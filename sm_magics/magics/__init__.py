@@ -6,16 +6,28 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from . import reminder
+from .attaching import AttachingMagics
 from .authoring import AuthoringMagics
 from .calling import CallingMagics
 from .checking import CheckingMagics
 from .completion import matcher
+from .deleting import DeletingMagics
 from .deployment import DeploymentMagics
 from .packaging import PackagingMagics
 from .session import SmMagics
 from .status import StatusMagics
 
-GROUPS = (AuthoringMagics, PackagingMagics, CheckingMagics, DeploymentMagics, CallingMagics, StatusMagics)
+GROUPS = (
+    AuthoringMagics,
+    PackagingMagics,
+    CheckingMagics,
+    DeploymentMagics,
+    CallingMagics,
+    StatusMagics,
+    DeletingMagics,
+    AttachingMagics,
+)
 
 # How our objects look when they are a cell's last value. By name: nothing is imported until one exists.
 _FORMATTERS = {
@@ -23,6 +35,7 @@ _FORMATTERS = {
     ("sm_magics.packaging.report", "Report"): "report",
     ("sm_magics.hosting.endpoints", "Endpoint"): "endpoint",
     ("sm_magics.hosting.removal", "Removal"): "removal_plan",
+    ("sm_magics.hosting.training", "TrainingJob"): "training_job",
     ("sm_magics.authoring.folder", "Written"): "written",
     ("sm_magics.hosting.invoking", "Prediction"): "prediction",
 }
@@ -46,6 +59,8 @@ def load(shell: InteractiveShell) -> None:
     for (module, name), renderer in _FORMATTERS.items():
         formatter.for_type_by_name(module, name, _bundle(session, renderer))
     setattr(shell, _ATTRIBUTE, session)
+    if session.is_alive:  # what nobody reads is not said, and not compared with by nbval
+        reminder.remind()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -73,9 +88,10 @@ def unload(shell: InteractiveShell) -> None:
 
 def _bundle(session: SmMagics, renderer: str) -> Any:
     def bundle(value: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG001 - IPython's call
-        from sm_magics.display import answers, render, report
+        from sm_magics.display import answers, jobs, render, report
 
-        draw = next(getattr(module, renderer) for module in (render, answers, report) if hasattr(module, renderer))
+        modules = (render, answers, report, jobs)
+        draw = next(getattr(module, renderer) for module in modules if hasattr(module, renderer))
         shown = draw(value)
         card = session.cards.of(value, shown) if renderer == "endpoint" else None
         made: dict[str, Any] = (card or shown).bundle()

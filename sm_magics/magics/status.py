@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_magic, magics_class
 from IPython.core.magic_arguments import argument
 
+from sm_magics import seen
+from sm_magics.errors import SmMagicsError
+from sm_magics.settings import LOCAL
+
 from . import following, parsing
 from .session import SessionMagics
+
+if TYPE_CHECKING:
+    from sm_magics.hosting import Diagnosis, Endpoint
+    from sm_magics.hosting.cost import Cost
+
+_MOST_PRICED = 50
+"""Endpoints that are asked what they run on, two requests each."""
 
 
 @magics_class
@@ -24,14 +38,12 @@ class StatusMagics(SessionMagics):
     def sm_status(self, line: str) -> Any:
         """Show how an endpoint is, and return it."""
         from sm_magics.display import render
-        from sm_magics.hosting import diagnosis
 
         options = parsing.parse(self.sm_status, line)
         endpoint = self.session.endpoint(options.endpoint, options)
         endpoint.outcome = ""  # how it is, not what a deployment did
         endpoint = endpoint.wait() if options.wait else endpoint.fetch()
-        has_failed = endpoint.status == "Failed" or endpoint.is_rolled_back
-        shown = render.endpoint(endpoint, diagnosis.read(endpoint.logs()) if has_failed else None)
+        shown = render.endpoint(endpoint, self._located(endpoint.explain(), endpoint))
         self.session.show_endpoint(endpoint, shown)
         return self.session.result(endpoint, options.out)
 
@@ -40,15 +52,32 @@ class StatusMagics(SessionMagics):
     @parsing.placed
     @parsing.out
     def sm_endpoints(self, line: str) -> Any:
-        """Show all endpoints, of this machine and of the AWS regions used in this session; return them as a list."""
-        from sm_magics.display import render
-        from sm_magics.hosting import connect, endpoints
+        """Show all endpoints, of this machine and of the AWS regions used in this session; return them as a list.
+
+        Of those in AWS it says what they cost, as far as AWS's Price List API says it to you.
+        """
+        from sm_magics.display import jobs
+        from sm_magics.hosting import connect, cost, endpoints
 
         options = parsing.parse(self.sm_endpoints, line)  # type: ignore[misc] # IPython types its decorators too wide
-        settings = self.session.settings(options)
-        connections = [connect(settings.override(region=place)) for place in self.session.places(options)]
-        found = [endpoint for connection in connections for endpoint in endpoints.listed(connection)]
-        self.session.show(render.endpoints(found, [connection.place for connection in connections]))
+        settings, places = self.session.settings(options), self.session.places(options)
+        found, shown_places, silent = [], [], {}
+        for place in places:
+            try:
+                connection = connect(settings.override(region=place))
+                there = endpoints.listed(connection)
+            except SmMagicsError as error:
+                if len(places) == 1:
+                    raise
+                silent[place] = error.message  # the others are shown all the same
+                continue
+            found += there
+            shown_places.append(connection.place)
+        in_aws = [endpoint for endpoint in found if not endpoint.connection.is_local]
+        costs = {(one.where, one.name): cost.of(one) for one in in_aws[:_MOST_PRICED]}
+        _note(in_aws, costs, {place for place in places if place not in silent})
+        now = datetime.now(timezone.utc)
+        self.session.show(jobs.endpoints(found, shown_places, costs, now=now, unreachable=silent))
         return self.session.result(found, options.out)
 
     @line_magic
@@ -69,3 +98,26 @@ class StatusMagics(SessionMagics):
         lines = endpoint.logs()
         self.session.show(render.log(endpoint.name, endpoint.place, lines, options.tail))
         return self.session.result(lines, options.out)
+
+    def _located(self, why: Diagnosis | None, endpoint: Endpoint) -> Diagnosis | None:
+        """Return why it failed with its place in the notebook, if it was made from here and the code is still that."""
+        if why is None or not why.path:
+            return why
+        from sm_magics.packaging.tracing import Cells
+
+        try:
+            directory = Path(endpoint.tags().get("sm-magics:model-dir", "") or self.session.directory())
+        except SmMagicsError:  # without the permission to read tags
+            directory = self.session.directory()
+        return why.located(Cells(directory, directory, self.session.author())) if directory.is_dir() else why
+
+
+def _note(endpoints: Sequence[Endpoint], costs: Mapping[tuple[str, str], Cost], places: set[str]) -> None:
+    """Note what is in service in AWS, so that loading the extension can say so without asking."""
+    alive = [one for one in endpoints if one.status != "Deleting" and one.created is not None]
+    for place in places - {LOCAL}:
+        seen.only(place, {one.name: one.created.timestamp() for one in alive if one.where == place and one.created})
+    for one in alive:
+        cost = costs.get((one.where, one.name))
+        if cost is not None and cost.per_hour is not None and one.created:
+            seen.note(one.where, one.name, one.created.timestamp(), str(cost.per_hour))

@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from sm_magics.hosting import connect, cost, seen
+from sm_magics import seen
+from sm_magics.hosting import connect, cost
 from sm_magics.hosting.endpoints import Endpoint
 
 

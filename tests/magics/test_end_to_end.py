@@ -478,7 +478,7 @@ def test_the_status_of_a_failed_endpoint_says_why(live):
     live.succeed("%%sm_inference\ndef model_fn(model_dir):\n    raise OSError('no weights')\n")
     live.raised(f"%sm_deploy net -e {live.name}")
     live.succeed(f"%sm_status {live.name}")
-    assert "OSError: no weights (model_fn, code/inference.py line" in live.text
+    assert "OSError: no weights (model_fn, section model_fn, cell [" in live.text
 
 
 def test_two_endpoints_with_the_same_model_data_leave_none_of_it_when_both_go(live):

@@ -6,7 +6,10 @@ import pytest
 
 from sm_magics import magics
 
-LINE = {"sm_package", "sm_deploy", "sm_check", "sm_delete", "sm_predict", "sm_status", "sm_endpoints", "sm_logs"}
+LINE = {
+    *("sm_package", "sm_deploy", "sm_check", "sm_delete", "sm_predict", "sm_status", "sm_endpoints", "sm_logs"),
+    *("sm_attach", "sm_doctor"),
+}
 CELL = {"sm_inference", "sm_code", "sm_predict"}
 
 
