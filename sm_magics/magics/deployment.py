@@ -1,9 +1,8 @@
-"""``%sm_deploy`` and ``%sm_delete``: endpoints come and go."""
+"""``%sm_deploy``: packages become endpoints."""
 
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument
 
-from sm_magics.errors import DeploymentError, EndpointNotFound
+from sm_magics.errors import DeploymentError
 from sm_magics.settings import LOCAL
 
 from . import checking, packaging, parsing
@@ -19,13 +18,13 @@ from .live import Live
 from .session import SessionMagics
 
 if TYPE_CHECKING:
-    from sm_magics.hosting import Origin, Removal
+    from sm_magics.hosting import Origin
     from sm_magics.packaging import Package
 
 
 @magics_class
 class DeploymentMagics(SessionMagics):
-    """Packages become endpoints, and go again."""
+    """Packages become endpoints."""
 
     @no_var_expand
     @line_magic
@@ -92,47 +91,6 @@ class DeploymentMagics(SessionMagics):
             session.regions.add(endpoint.where)
             live.finish(render.endpoint(endpoint), endpoint)
         return session.result(endpoint, options.out)
-
-    @line_magic
-    @parsing.magic
-    @argument("endpoints", nargs="*", metavar="ENDPOINT", help="names or Endpoint variables; default: the latest one")
-    @argument("--dry-run", action="store_true", help="only list what would go")
-    @parsing.placed
-    def sm_delete(self, line: str) -> Any:
-        """Delete endpoints with their configurations, models and model data. What something else uses stays."""
-        from sm_magics.display import render
-        from sm_magics.hosting import removal
-
-        options = parsing.parse(self.sm_delete, line)
-        session = self.session
-        # All are looked up before the first one goes: a mistyped name deletes nothing.
-        plans = [self._removal(name, options) for name in dict.fromkeys(options.endpoints) or [None]]
-        for looked_up in plans:
-            if options.dry_run:
-                session.show(render.removal_plan(looked_up))
-                continue
-            plan = removal.of(looked_up.endpoint)  # again: what the one before it used too is free by now
-            removal.remove(plan)
-            last = session.last_endpoint
-            if last is not None and (last.where, last.name) == (plan.endpoint.where, plan.endpoint.name):
-                session.last_endpoint = None
-            session.show(render.removal(plan))
-
-    def _removal(self, name: str | None, options: argparse.Namespace) -> Removal:
-        """Return what goes: with an endpoint, or else what a deployment left that did not get to it."""
-        from sm_magics.hosting import Endpoint, removal
-
-        session = self.session
-        try:
-            endpoint = session.endpoint(name, options)
-        except EndpointNotFound:
-            if not name:
-                raise
-            for place in session.places(options):
-                with suppress(EndpointNotFound):
-                    return removal.of(Endpoint(name, place, settings=session.settings(options)))
-            raise
-        return removal.of(endpoint)
 
     def _what(self, options: argparse.Namespace) -> Any:
         """Return the package, or else the model, that a command names; the last package where it names none."""
