@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -197,3 +198,82 @@ def test_damaged_files_are_our_own_error(tmp_path, cut, start, old):
     (tmp_path / "model.pth").write_bytes(start + data[: min(cut, len(data) - 700)])
     with contextlib.suppress(UnsupportedModelError):
         recognise(tmp_path / "model.pth")
+
+
+# Where tensors lie, and of which kind they are
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 128, 1000])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_bytes_come_through_buffers_in_order(size, count):
+    """As from a GPU, but for the GPU: each buffer is filled ahead, and used once its copy has arrived."""
+    source = torch.randint(0, 256, (size,), dtype=torch.uint8)
+    buffers = [torch.zeros(64, dtype=torch.uint8) for _ in range(count)]
+    waited = []
+
+    def enqueued(tensor: torch.Tensor) -> object:
+        number = len(waited)
+        waited.append(False)
+        return lambda: waited.__setitem__(number, True)
+
+    found = bytearray()
+    for number, piece in enumerate(weights.staged(source, buffers, enqueued)):
+        assert waited[number]
+        found += piece
+
+    assert bytes(found) == bytes(source.tolist())
+    assert all(waited)
+
+
+def test_a_storage_is_read_without_a_copy():
+    tensor = torch.arange(10, dtype=torch.uint8)
+    piece = next(weights.pieces(tensor.untyped_storage()))
+    tensor[3] = 77
+    assert piece[3] == 77
+
+
+class Sharded(torch.Tensor):
+    """What torch.distributed.tensor.DTensor looks like from outside."""
+
+    def full_tensor(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+def quantised() -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.rand(3), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: torch.eye(3).to_sparse(), "sparse"),
+        (lambda: torch.eye(3).to_sparse_csr(), "sparse"),
+        (quantised, "quantised"),
+        (lambda: torch.rand(3).as_subclass(Sharded), "only its part"),
+        (lambda: torch.rand(3, device="meta"), "meta device"),
+    ],
+)
+def test_tensors_that_cannot_be_saved_as_they_are_are_refused_with_a_reason(make, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value = make()
+    with pytest.raises(UnsupportedModelError, match=words) as caught:
+        weights.canonical({"w": value})
+    assert caught.value.hint
+
+
+def test_conjugated_and_negated_views_keep_their_values(tmp_path):
+    value = torch.complex(torch.rand(3), torch.rand(3))
+    state = {"conjugate": value.conj(), "negative": value.conj().imag}
+    saved(weights.canonical(state), tmp_path / "model.pth")
+    loaded = torch.load(tmp_path / "model.pth", weights_only=True)
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
+def test_unzip_reads_what_was_saved(tmp_path):
+    saved(weights.canonical(nn.LSTM(30, 50).state_dict()), tmp_path / "model.pth")
+    with zipfile.ZipFile(tmp_path / "model.pth") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist()[0] == "archive/data.pkl"
