@@ -68,8 +68,8 @@ def floors() -> tuple[str, ...]:
 CONFORMANCE = "tests/local/conformance/test_{}.py".format
 #: Every module can be imported, and what parses and runs the user's code does so: in each Python of its own.
 LANGUAGE = ("tests/test_exported_members.py", "tests/authoring", "tests/magics")
-#: The package reads one table of the SDK's, that of the images; the SDK itself is a client of the service.
-SDK = ("tests/hosting/test_images.py", "tests/hosting/test_plan.py")
+#: The package reads the SDK's table of images and asks it for a role; the SDK itself is a client of the service.
+SDK = tuple(f"tests/hosting/test_{name}.py" for name in ("images", "plan", "deploying_to_aws"))
 ROWS = (
     # An SDK 2 as old as its floor: the only one that goes with a boto3 as old as ours. Each module uses one or another
     # of the dependencies, and the oldest Python: all tests, but those that only read the source.

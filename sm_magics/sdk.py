@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -279,7 +280,9 @@ def _is(value: Any, names: set[tuple[str, str]]) -> bool:
 def _sessions() -> Any:
     """Return the SDK's module with ``Session`` and ``get_execution_role``."""
     try:
-        return importlib.import_module(_SESSIONS[major()])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # SDK 2 says at each import that it is on its way out
+            return importlib.import_module(_SESSIONS[major()])
     except (KeyError, ImportError) as error:
         raise ConfigurationError(
             f"No SageMaker SDK is installed that can be asked ({_installed()}).", hint="%pip install sagemaker-core"
