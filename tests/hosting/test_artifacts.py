@@ -7,6 +7,8 @@ import hashlib
 import io
 import os
 import random
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -435,3 +437,38 @@ def test_a_record_that_was_cut_off_is_read_as_far_as_it_goes(aws, faults, heavy,
     assert faults.calls.count("UploadPart") == 1
     Path(own_records / "odd.jsonl").write_text("{}")
     assert unfinished.listed() == []
+
+
+KILLED = """
+import sys, pathlib
+sys.path.insert(0, sys.argv[1])
+from faulty import Faults
+from sm_magics.hosting import artifacts, connect, unfinished
+from sm_magics.packaging import Package
+from sm_magics.settings import Settings
+
+unfinished._directory = lambda: pathlib.Path(sys.argv[2])
+place = connect(Settings(region=sys.argv[3], instance_type="ml.m5.large", bucket=sys.argv[4]))
+
+def wait(*_):
+    print("all parts are there", flush=True)
+    sys.stdin.read()
+
+Faults(place.session).once("CompleteMultipartUpload", wait)
+artifacts.upload(Package.open(sys.argv[5]), place)
+"""
+
+
+def test_a_kernel_that_was_killed_leaves_an_upload_that_the_next_one_goes_on_with(aws, faults, heavy, own_records):
+    package = heavy()
+    arguments = [Path(__file__).parent, own_records, aws.region, aws.bucket, package.path]
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as kernel:
+        assert kernel.stdout.readline() == b"all parts are there\n"
+        assert unfinished.take(aws.bucket, unfinished.listed()[0].key) is None  # it is still at it
+        kernel.kill()
+    assert artifacts.upload(package, aws)
+    assert "UploadPart" not in faults.calls
+    assert stored(package, aws) == package.path.read_bytes()
+    assert under_way(aws) == []
