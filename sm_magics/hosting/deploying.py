@@ -16,7 +16,8 @@ from sm_magics.errors import (
     EndpointNotFound,
     Interrupted,
 )
-from sm_magics.packaging import Package, isolation_finding
+from sm_magics.packaging import Package
+from sm_magics.packaging.isolation import isolation_finding
 from sm_magics.progress import Listener, Progress, ignore
 from sm_magics.settings import LOCAL, Settings
 

@@ -6,6 +6,7 @@ own variables do not stand in it: the script reads them from the environment of 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sm_magics.errors import ConfigurationError
+from sm_magics.errors import ConfigurationError, PackagingError
 
 from . import artifacts
 from .plan import DeploymentPlan
@@ -101,6 +102,8 @@ def script(plan: DeploymentPlan, target: str = "boto3", *, directory: Path | Non
     ------
     ConfigurationError
         If there is no such target.
+    PackagingError
+        If the archive is gone.
     """
     writers = {"boto3": _boto3, "sdk2": _sdk2, "sdk3": _sdk3}
     if target not in writers:
@@ -177,12 +180,25 @@ def _upload(plan: DeploymentPlan, directory: Path | None) -> str:
 """
     return f"""
 archive = Path(__file__).resolve().parent / {_written(relative)}
+SHA256 = {_written(_sha256(plan.archive))}
 if not is_there(s3.head_object, Bucket=BUCKET, Key=KEY, ExpectedBucketOwner=ACCOUNT):
-    if hashlib.sha256(archive.read_bytes()).hexdigest() not in KEY:
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != SHA256:
         sys.exit(f"{{archive}} is not the archive that this script was written for.")
 {"" if create.is_done else bucket}    s3.upload_file(str(archive), BUCKET, KEY, ExtraArgs={_written(extra)})
 
 """
+
+
+def _sha256(archive: Path) -> str:
+    """Return the digest of the file itself; the one in the key is of what it unpacks to."""
+    digest = hashlib.sha256()
+    try:
+        with archive.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise PackagingError(f"The archive {archive} is gone.", hint="%sm_package MODEL") from error
+    return digest.hexdigest()
 
 
 def _inside(arguments: Mapping[str, Any]) -> str:

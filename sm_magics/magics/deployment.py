@@ -10,15 +10,16 @@ from IPython.core.error import UsageError
 from IPython.core.magic import line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument
 
-from sm_magics.errors import DeploymentError
+from sm_magics.errors import DeploymentError, ExpressionError
 from sm_magics.settings import LOCAL
 
-from . import checking, packaging, parsing
+from . import checking, packaging, parsing, planning
 from .live import Live
 from .session import SessionMagics
 
 if TYPE_CHECKING:
     from sm_magics.hosting import Origin
+    from sm_magics.hosting.plan import ModelData
     from sm_magics.packaging import Package
 
 
@@ -30,15 +31,17 @@ class DeploymentMagics(SessionMagics):
     @line_magic
     @parsing.magic
     @argument(
-        "what", nargs="?", metavar="WHAT", help="a model variable, a Package or its path; default: the last package"
+        "what",
+        nargs="?",
+        metavar="WHAT",
+        help="a model variable, a Package or its path, a training job; default: the last package",
     )
     @argument("-e", "--endpoint-name", metavar="NAME", help="default: from the notebook's and the variable's name")
-    @argument("--initial-instance-count", type=int, default=1, metavar="N", help="instances; on this machine: workers")
-    @argument("--env", metavar="NAME=VALUE", action="append", default=[], help="variable of the container; repeatable")
     @argument("--update", action="store_true", help="update an endpoint of that name that is not this notebook's")
     @argument("--wait", action="store_true", help="return once it is in service (the default on this machine)")
     @argument("--no-wait", action="store_true", help="return at once")
     @parsing.hosted
+    @planning.deployment_options
     @packaging.package_options
     @checking.proof_options
     @checking.skippable
@@ -48,21 +51,22 @@ class DeploymentMagics(SessionMagics):
     def sm_deploy(self, line: str) -> Any:
         """Deploy a model to an endpoint: on this machine, or with --instance-type ml.… in AWS.
 
-        A model variable is packaged first. With a --sample the package is proven, as %sm_check does, unless it has
-        been; one that fails is not deployed but with --no-check. An endpoint that this notebook made is updated in
-        place, and answers all the while; the same package again changes nothing.
+        A model variable is packaged first; a training job's model is combined with code/. A PyTorchModel, an Estimator
+        or a ModelTrainer of the SageMaker SDK is deployed, too. With a --sample the package is proven, as %sm_check
+        does, unless it has been; one that fails is not deployed but with --no-check. An endpoint that this notebook
+        made is updated in place, and answers all the while; the same package again changes nothing.
+
+        --dry-run shows every request first, --export writes them as a script; both send nothing.
         """
         from sm_magics.display import render
-        from sm_magics.hosting import deploy, machine
+        from sm_magics.hosting import deploy, machine, prepare
         from sm_magics.hosting.plan import check_name
         from sm_magics.packaging import Package
 
         options = parsing.parse(self.sm_deploy, line, self.session.shell.user_ns)
         if options.wait and options.no_wait:
             raise UsageError("%sm_deploy: --wait and --no-wait exclude each other.\n  hint: %sm_deploy?")
-        if options.initial_instance_count < 1:
-            raise UsageError("%sm_deploy: --initial-instance-count is at least 1.\n  hint: %sm_deploy?")
-        env = _environment(options.env)
+        wanted = planning.asked(options)
         session, settings = self.session, self.session.settings(options)
         name = check_name(options.endpoint_name or self._default_name(options.what))
         what = self._what(options)  # before anything is started
@@ -70,20 +74,22 @@ class DeploymentMagics(SessionMagics):
         if is_local:
             machine.prepare()
         with Live(session, name) as live:
-            package = what if isinstance(what, Package) else packaging.build(session, what, options.what, options, live)
-            if checking.is_known(package, options):
+            package = self._deployable(what, options, live)
+            if isinstance(package, Package) and checking.is_known(package, options):
                 model = None if package is what else what
                 patience = checking.PATIENCE if is_local else 0.0
                 proof = checking.prove(session, package, options, model=model, patience=patience, listener=live)
                 checking.refuse_failed(session, proof)
+            told: dict[str, Any] = {"settings": settings, "origin": self._origin(package), "update": options.update}
+            if planning.is_only_planned(options):
+                plan = prepare(package, name, options=wanted, **told)
+                live.finish(planning.show(plan, options))
+                return session.result(plan, options.out)
             endpoint = deploy(
                 package,
                 name,
-                settings=settings,
-                origin=self._origin(package),
-                initial_instance_count=options.initial_instance_count,
-                env=env,
-                update=options.update,
+                **told,
+                **vars(wanted),
                 wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
                 listener=live,
             )
@@ -93,7 +99,7 @@ class DeploymentMagics(SessionMagics):
         return session.result(endpoint, options.out)
 
     def _what(self, options: argparse.Namespace) -> Any:
-        """Return the package, or else the model, that a command names; the last package where it names none."""
+        """Return the package, the model or the training job that a command names; else the last package."""
         from sm_magics.packaging import Package
 
         if not options.what:
@@ -102,10 +108,45 @@ class DeploymentMagics(SessionMagics):
                     "Nothing has been packaged in this session yet.", hint=self._example("%sm_deploy")
                 )
             return self.session.last_package
-        value = packaging.resolve(self.session, options.what, "%sm_deploy")
+        try:
+            value = packaging.resolve(self.session, options.what, "%sm_deploy")
+        except ExpressionError:
+            if not planning.is_job_name(options.what):
+                raise
+            return self._job(options)
         if isinstance(value, Path) and value.name.endswith((".tar.gz", ".tgz")):
             return Package.open(value)
         return value
+
+    def _job(self, options: argparse.Namespace) -> Any:
+        """Return the training job that a word is the name of."""
+        from sm_magics.hosting.training import attach
+
+        return attach(options.what, self.session.settings(options))
+
+    def _deployable(self, what: Any, options: argparse.Namespace, live: Live) -> Package | ModelData:
+        """Return a package of whatever a command names, or what an SDK's model has in S3."""
+        from sm_magics.hosting import native
+        from sm_magics.packaging import Package
+
+        session = self.session
+        if isinstance(what, Package):
+            return what
+        if native.is_model(what):
+            return native.model_data(what, session.settings(options))
+        if not native.is_job(what):
+            return packaging.build(session, what, options.what, options, live)
+        package = native.training_job(what, session.settings(options)).package(
+            name=options.name or "",
+            model_dir=session.directory(options.model_dir),
+            archive=Path(options.archive).expanduser() if options.archive else None,
+            sample=session.evaluate(options.sample) if options.sample else None,
+            author=session.author(),
+            force=options.force,
+            listener=live,
+        )
+        session.last_package = package
+        return package
 
     def _default_name(self, what: str | None) -> str:
         """Return a name from the notebook and the variable."""
@@ -119,19 +160,12 @@ class DeploymentMagics(SessionMagics):
         variable = getattr(value, "name", variable) if type(value).__name__ == "Package" else variable
         return suggest_name(notebook[: 62 - len(variable[:40])], variable[:40]) or "model"
 
-    def _origin(self, package: Package) -> Origin:
+    def _origin(self, package: Package | ModelData) -> Origin:
         from sm_magics.hosting import Origin
 
-        return Origin(self.session.notebook_path, str(package.model_dir))
+        directory = getattr(package, "model_dir", None) or self.session.directory()
+        return Origin(self.session.notebook_path, str(directory))
 
     def _example(self, command: str) -> str:
         models = packaging.model_variables(self.session)
         return f"{command} {models[0] if models else 'MODEL'}"
-
-
-def _environment(given: list[str]) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in given]
-    for name, equals, _ in pairs:
-        if not equals or not name:
-            raise UsageError(f"--env takes NAME=VALUE, not {name!r}.\n  hint: %sm_deploy --env MODEL_SIZE=small …")
-    return {name: value for name, _, value in pairs}

@@ -58,10 +58,15 @@ def hosted(function: Magic) -> Magic:
         ("--framework-version", "VERSION", "torch version of the container image, for AWS"),
         ("--py-version", "VERSION", "Python of the container image, such as py312, for AWS"),
         ("--image-uri", "URI", "container image, for AWS"),
+        ("--profile", "NAME", "AWS profile"),
+        ("--kms-key", "ARN", "key that encrypts the upload, the volumes and captured data"),
+        ("--subnets", "IDS", "subnets of a VPC, separated by commas"),
+        ("--security-group-ids", "IDS", "security groups of that VPC, separated by commas"),
     ]
     for flag, metavar, text in options:
         function = _with(function, argument(flag, metavar=metavar, help=text))
-    return function
+    isolated = "containers that reach no network; code/requirements.txt could not be installed"
+    return _with(function, argument("--enable-network-isolation", action="store_true", help=isolated))
 
 
 def _with(function: Magic, option: Any) -> Magic:

@@ -102,7 +102,7 @@ def pairs(flag: str, given: list[str], example: str) -> dict[str, str]:
 
 
 def _needs(flag: str, other: str) -> UsageError:
-    return UsageError(f"%sm_deploy: {flag} goes with {other.split()[0]}.\n  hint: {other} {flag} …")
+    return UsageError(f"%sm_deploy: {flag} goes with {other.split(maxsplit=1)[0]}.\n  hint: {other} {flag} …")
 
 
 def is_only_planned(options: argparse.Namespace) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics
-from traitlets import Unicode
+from traitlets import Bool, Unicode
 from traitlets.config import Configurable
 
 from sm_magics.errors import ExpressionError, SmMagicsError
@@ -41,6 +41,10 @@ class SmMagics(Configurable):
     framework_version = Unicode("", help="torch version of the container image, for AWS.").tag(config=True)
     py_version = Unicode("", help="Python of the container image, such as py312, for AWS.").tag(config=True)
     image_uri = Unicode("", help="Container image, for AWS.").tag(config=True)
+    kms_key = Unicode("", help="Key that encrypts the upload, the volumes and captured data, for AWS.").tag(config=True)
+    subnets = Unicode("", help="Subnets of a VPC, separated by commas, for AWS.").tag(config=True)
+    security_group_ids = Unicode("", help="Security groups of that VPC, separated by commas.").tag(config=True)
+    enable_network_isolation = Bool(default_value=False, help="Containers that reach no network.").tag(config=True)
     model_dir = Unicode("", help="Directory of code/, model.pth and model.tar.gz.").tag(config=True)
     notebook = Unicode("", help="The notebook's path, where the front end does not tell it.").tag(config=True)
 
@@ -183,9 +187,11 @@ class SmMagics(Configurable):
         self.shell.display_pub.publish(shown.bundle())
 
     def show_endpoint(self, endpoint: Endpoint, shown: Shown) -> None:
-        """Show an endpoint: a card that goes on living where somebody watches, else what is given."""
+        """Show what is given, and where somebody watches a card of the endpoint that goes on living."""
+        self.show(shown)
         card = self.cards.of(endpoint, shown)
-        self.shell.display_pub.publish((card or shown).bundle())
+        if card is not None:
+            self.shell.display_pub.publish(card.bundle())
 
     def result(self, value: Any, name: str | None) -> Any:
         """Store a magic's result where ``-o`` says, and return it; it displays nothing further in this cell."""

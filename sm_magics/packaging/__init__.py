@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .building import package
-from .isolation import isolation_finding
 from .package import Package, PackageFile
 from .report import Report
 
-__all__ = ["Package", "PackageFile", "Report", "isolation_finding", "package"]
+__all__ = ["Package", "PackageFile", "Report", "package"]

@@ -130,11 +130,11 @@ class Package:
         ConfigurationError
             Without SDK 2.
         """
-        from sm_magics import sdk
+        from sm_magics.sdk import pytorch_model
 
         versions = {"torch": self.torch, "python": self.python, "saved_as": self.saved_as}
         given = {"role": role, "sagemaker_session": sagemaker_session, **kwargs}
-        return sdk.pytorch_model(self.path, self.digest, versions, **given)
+        return pytorch_model(self.path, self.digest, versions, **given)
 
 
 def check_name(name: str) -> None:
