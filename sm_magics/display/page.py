@@ -48,7 +48,13 @@ def style_sheet(rules: Mapping[str, str]) -> str:
     )
 
 
-STYLE = style_sheet(_RULES)
+# A live card stands beside the static one. Once its kernel is gone JupyterLab shows an error in its place.
+_DEAD = ">.jp-OutputArea-output.jupyter-widgets:not(:has(*))"
+_WITHOUT_KERNEL = (
+    f"<style>.jp-OutputArea-child:has(.sm-magics)+.jp-OutputArea-child{_DEAD},"
+    f".jp-OutputArea-child:has(+.jp-OutputArea-child .sm-magics){_DEAD}{{display:none}}</style>"
+)
+STYLE = style_sheet(_RULES) + _WITHOUT_KERNEL
 
 OK, BUSY, BAD, WARN = "ok", "busy", "bad", "warn"
 _SIGN = {OK: "●", BUSY: "◐", BAD: "●", WARN: "!"}

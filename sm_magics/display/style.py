@@ -56,4 +56,11 @@ _RULES = {
     ".sm-drawer td>.sm-dim": "white-space:nowrap",
     ".sm-drawer pre": "max-height:280px;overflow:auto",
 }
+# Of two outputs, a static card and a live one, the live one is seen while it lives.
+_STATIC = ":has(.jp-RenderedHTMLCommon>.sm-magics)"
+_INSTEAD = (
+    f"<style>.jp-OutputArea-child{_STATIC}:has(+.jp-OutputArea-child .sm-live),"
+    f".jp-OutputArea-child:has(.sm-live)+.jp-OutputArea-child{_STATIC}{{display:none}}</style>"
+)
 LIVE = page.STYLE + page.style_sheet(_RULES)
+INSTEAD = LIVE + _INSTEAD

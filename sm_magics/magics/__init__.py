@@ -94,7 +94,9 @@ def _bundle(session: SmMagics, renderer: str) -> Any:
         draw = next(getattr(module, renderer) for module in modules if hasattr(module, renderer))
         shown = draw(value)
         card = session.cards.of(value, shown) if renderer == "endpoint" else None
-        made: dict[str, Any] = (card or shown).bundle()
+        if card is not None:
+            session.shell.display_pub.publish(card.bundle())
+        made: dict[str, Any] = shown.bundle()
         return made
 
     return bundle

@@ -84,7 +84,9 @@ class CallingMagics(SessionMagics):
         from sm_magics.display.panel import Panel
 
         endpoint = self.session.endpoint(options.endpoint_name, options)
-        self.session.shell.display_pub.publish(Panel(endpoint, self.session.evaluate).bundle())
+        panel = Panel(endpoint, self.session.evaluate)
+        self.session.show(panel.shown)
+        self.session.shell.display_pub.publish(panel.bundle())
 
     def _labels(self, given: str, local_ns: dict[str, Any] | None) -> Labels:
         """Return the names of the classes: a file's lines, or the expression's list or dict."""

@@ -11,7 +11,6 @@ from sm_magics.progress import Event, Progress, StatusChanged, StatusUnknown
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from sm_magics.display.cards import EndpointCard
     from sm_magics.display.page import Shown
     from sm_magics.display.timeline import Timeline
     from sm_magics.hosting import Endpoint
@@ -74,13 +73,14 @@ class Live:
         endpoint
             What the result is about, if that is an endpoint: its card goes on living where somebody watches.
         """
+        self._draw(shown)
         if endpoint is None or not self._draws:
-            self._draw(shown)
             return
         timeline, now = self._timed(), time.monotonic()
         timeline.end(now)
         card = self._session.cards.of(endpoint, shown, timeline.phases(now))
-        self._draw(shown if card is None else card)
+        if card is not None:
+            self._publish(card.bundle())
 
     def _timed(self) -> Timeline:
         if self._timeline is None:
@@ -89,7 +89,7 @@ class Live:
             self._timeline = Timeline()
         return self._timeline
 
-    def _draw(self, shown: Shown | EndpointCard) -> None:
+    def _draw(self, shown: Shown) -> None:
         if self._draws:
             self._publish(shown.bundle(), transient=self._place, update=self._has_drawn)
             self._has_drawn = True

@@ -30,7 +30,11 @@ _QUIET = (
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
 # JupyterLab's own, whatever is installed beside it.
-_NOT_OURS = ("Failed to load resource: the server responded with a status of 404", "jupyterlab-splash")
+_NOT_OURS = (
+    "Failed to load resource: the server responded with a status of 404",
+    "jupyterlab-splash",
+    "widget model not found",  # ipywidgets, of a card whose kernel has gone
+)
 
 
 def chromium() -> str | None:

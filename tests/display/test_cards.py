@@ -111,10 +111,8 @@ def test_what_is_saved_with_the_notebook_is_what_a_static_card_shows(made):
     card, endpoint, tell = made()
     saved = render.endpoint(endpoint).bundle()
     tell("InService")
-    bundle = card.bundle()
-    assert {name: bundle[name] for name in saved} == saved
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert card._repr_mimebundle_() == bundle
+    assert card.shown.bundle() == saved
+    assert set(card.bundle()) == {"application/vnd.jupyter.widget-view+json"}  # no text, which nbval would compare
 
 
 def test_a_failure_shows_its_traceback_and_the_card_asks_no_more(made):

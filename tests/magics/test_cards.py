@@ -80,7 +80,8 @@ def test_a_terminal_has_no_cards(notebook):
 
 def test_an_endpoint_as_a_cells_last_value_is_a_card(notebook, kernel):
     formatter = notebook.session.formatters.mimebundle_formatter
-    assert formatter(ENDPOINT) == ({"text/plain": "alive"}, {}) or formatter(ENDPOINT) == {"text/plain": "alive"}
+    assert formatter(ENDPOINT) == (render.endpoint(ENDPOINT).bundle(), {})
+    assert notebook.shown == [{"text/plain": "alive"}]
 
 
 def test_unloading_closes_all(notebook, kernel):
