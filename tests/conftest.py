@@ -31,7 +31,11 @@ hypothesis.settings.load_profile("unhurried")
 _NEED_TORCH = (
     "hosting/test_deploying.py",
     "hosting/test_deploying_to_aws.py",
+    "hosting/test_exporting.py",
+    "hosting/test_native.py",
+    "hosting/test_deploying_to_aws.py",
     "hosting/test_training_jobs.py",
+    "hosting/test_verifying.py",
     "hosting/test_watching.py",
     "local/conformance",
     *(
