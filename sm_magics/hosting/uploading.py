@@ -87,11 +87,7 @@ class _Piece:
     number: int
     start: int
     data: bytes
-
-    @property
-    def sha256(self) -> str:
-        """As S3 writes it."""
-        return _encoded(hashlib.sha256(self.data))
+    sha256: str  # as S3 writes it
 
 
 def send(
@@ -262,18 +258,17 @@ class _Sending:
                 data = file.read(end - start)
                 if len(data) != end - start:
                     raise OSError(errno.EIO, "It is shorter than it was", str(self._path))
-                yield _Piece(number, start, data)
+                yield _Piece(number, start, data, _encoded(hashlib.sha256(data)))
 
     def _send_part(self, record: Record, piece: _Piece, body: Body) -> None:
-        sha256 = piece.sha256
         named = {**self._target.named, "UploadId": record.started.upload_id, "PartNumber": piece.number}
         with self._connection.calling():
-            etag = self._copy(named, piece, sha256)
+            etag = self._copy(named, piece)
             if not etag:
-                etag = self._s3.upload_part(**named, Body=body, ChecksumSHA256=sha256)["ETag"]
-        record.arrived(Arrived(piece.number, etag, sha256))
+                etag = self._s3.upload_part(**named, Body=body, ChecksumSHA256=piece.sha256)["ETag"]
+        record.arrived(Arrived(piece.number, etag, piece.sha256))
 
-    def _copy(self, named: dict[str, Any], piece: _Piece, sha256: str) -> str:
+    def _copy(self, named: dict[str, Any], piece: _Piece) -> str:
         """Take a part from the object that begins with the same bytes; return its ETag, empty if it is not the same."""
         end = piece.start + len(piece.data)
         if self._head is None or end > self._head.length:
@@ -287,7 +282,7 @@ class _Sending:
             )["CopyPartResult"]
         except ClientError:
             return ""
-        return str(answer["ETag"]) if answer.get("ChecksumSHA256") == sha256 else ""
+        return str(answer["ETag"]) if answer.get("ChecksumSHA256") == piece.sha256 else ""
 
     def _complete(self, record: Record, sums: list[str]) -> None:
         parts = [
