@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import ipywidgets
 
-from sm_magics.hosting import Endpoint, composition, diagnosis, measuring, removal
+from sm_magics.hosting import Diagnosis, Endpoint, composition, diagnosis, measuring, removal
 from sm_magics.progress import Event, StatusUnknown
 
 from . import followed, page, render, widgets
@@ -39,6 +39,8 @@ class EndpointCard(widgets.Card):
         Makes what *Predict* opens.
     ended
         Called once it is deleted from here.
+    explain
+        Returns why it failed.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class EndpointCard(widgets.Card):
         shown: Shown | None = None,
         panel: Callable[[Endpoint], ipywidgets.Widget] | None = None,
         ended: Callable[[Endpoint], None] | None = None,
+        explain: Callable[[Endpoint], Diagnosis | None] = Endpoint.explain,
         ticks: Clock = clock,
     ) -> None:
         self._known = Known(endpoint, tuple(before))
         self._lock = threading.RLock()
         self._clock = ticks
         self._ended = ended or (lambda _: None)
+        self._explain = explain
         self._panel, self._make_panel = None, panel
         self._head, self._body, self._log, self._question = (widgets.Html() for _ in range(4))
         self._looked = self._logged = float("-inf")
@@ -113,7 +117,7 @@ class EndpointCard(widgets.Card):
                 self._learn(variants=composition.of(replace(endpoint)))
                 self._is_composed = True
             if self._known.state in {page.BAD, page.WARN} and self._known.failure is None:
-                self._learn(failure=diagnosis.read(endpoint.logs()))
+                self._learn(failure=self._explain(endpoint))
             if endpoint.is_in_service and now - self._looked >= _MEASURED[endpoint.where == "local"]:
                 self._looked = now
                 self._learn(measured=measuring.recent(endpoint))

@@ -100,6 +100,15 @@ def failure(found: Diagnosis | None, reason: str) -> list[Part]:
     lines = found.traceback.splitlines()
     start = lines.index(found.exception) + 1 if found.exception in lines else len(lines)
     more = [page.paragraph(line.strip()) for line in lines[start : start + _MESSAGE] if line.strip()]
+    if found.text_line:
+        more.append(page.listing([found.text_line]))
+    if found.cause is not None:
+        more += [page.paragraph(found.cause.what)] if found.cause.what not in {"", found.exception} else []
+        several = "\n" in found.cause.paste
+        more += [page.paragraph(found.cause.fix, code="" if several else found.cause.paste)] if found.cause.fix else []
+        more += [page.listing(found.cause.paste.splitlines())] if several else []
+    if not found.traceback:
+        return [first, *more]
     return [first, *more, page.folded("Traceback", page.listing(found.traceback.splitlines()))]
 
 

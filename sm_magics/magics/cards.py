@@ -6,7 +6,10 @@ A front end that clears an output tells the kernel nothing, so a card cannot kno
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sm_magics.errors import SmMagicsError
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from sm_magics.display.cards import EndpointCard
     from sm_magics.display.page import Shown
     from sm_magics.display.timeline import Phase
-    from sm_magics.hosting import Endpoint
+    from sm_magics.hosting import Diagnosis, Endpoint
 
     from .session import SmMagics
 
@@ -46,7 +49,7 @@ class Cards:
         cell = parent.get("metadata", {}).get("cellId", "")
         request = parent.get("header", {}).get("msg_id", "")
         self._give_way(cell, request)
-        card = EndpointCard(endpoint, before, shown=shown, panel=self._panel, ended=self._forget)
+        card = EndpointCard(endpoint, before, shown=shown, panel=self._panel, ended=self._forget, explain=self._explain)
         self._cards.append((cell, request, card))
         return card
 
@@ -70,8 +73,24 @@ class Cards:
 
         return PredictPanel(endpoint, self._session.evaluate)
 
+    def _explain(self, endpoint: Endpoint) -> Diagnosis | None:
+        return located(self._session, endpoint.explain(), endpoint)
+
     def _forget(self, endpoint: Endpoint) -> None:
         """Not to be the latest one any more: a button has deleted it."""
         last = self._session.last_endpoint
         if last is not None and (last.where, last.name) == (endpoint.where, endpoint.name):
             self._session.last_endpoint = None
+
+
+def located(session: SmMagics, why: Diagnosis | None, endpoint: Endpoint) -> Diagnosis | None:
+    """Return why it failed with its place in the notebook, if it was made from here and the code is still that."""
+    if why is None or not why.path:
+        return why
+    from sm_magics.packaging.tracing import Cells
+
+    try:
+        directory = Path(endpoint.tags().get("sm-magics:model-dir", "") or session.directory())
+    except SmMagicsError:  # without the permission to read tags
+        directory = session.directory()
+    return why.located(Cells(directory, directory, session.author())) if directory.is_dir() else why

@@ -105,7 +105,11 @@ class Lab:
             yield lab
         finally:
             server.terminate()
-            server.wait(PATIENCE)
+            try:
+                server.wait(PATIENCE / 4)
+            except subprocess.TimeoutExpired:  # it waits for a kernel that has gone already
+                server.kill()
+                server.wait(PATIENCE)
             shutil.rmtree(state, ignore_errors=True)
 
     def _wait_until_it_answers(self, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -175,7 +179,7 @@ class Notebook:
         self.page.evaluate(
             "index => { const notebook = window.jupyterapp.shell.currentWidget.content;"
             " notebook.activeCellIndex = index; notebook.deselectAll();"
-            " window.jupyterapp.commands.execute('notebook:run-cell'); }",  # its promise ends with the cell: not awaited
+            " window.jupyterapp.commands.execute('notebook:run-cell'); }",  # its promise ends with the cell
             index,
         )
         return self.outputs(index)
@@ -220,8 +224,8 @@ class Notebook:
 
     def assert_quiet(self) -> None:
         """Assert that nothing left this machine and that the browser has no error to report."""
-        assert not self.left
-        assert not self.complaints
+        assert not self.left, self.left
+        assert not self.complaints, self.complaints
 
     def _note_request(self, request: Request) -> None:
         address = urlsplit(request.url)
