@@ -136,6 +136,8 @@ class Wire:
 
     def close(self) -> None:
         """Hand on nothing any more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for a connection
         self._listener.close()
         with self._lock:
             for connection in self._open:
