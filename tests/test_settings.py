@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import pytest
 
+from sm_magics.errors import ConfigurationError
 from sm_magics.settings import Settings, resolve
 
 NAMES = [field.name for field in fields(Settings) if field.type == "str"]
@@ -80,3 +81,22 @@ def test_nothing_overrides_with_none_or_nothing():
     settings = Settings(region="us-west-2")
     assert settings.override(region=None, role="") == settings
     assert settings.override(region="local").region == "local"
+
+
+def test_a_vpc_is_both_halves_or_none():
+    assert Settings().vpc_config == {}
+    both = Settings(subnets="subnet-1, subnet-2", security_group_ids="sg-1")
+    assert both.vpc_config == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}
+    for half in (Settings(subnets="subnet-1"), Settings(security_group_ids="sg-1")):
+        with pytest.raises(ConfigurationError, match="given alone") as caught:
+            _ = half.vpc_config
+        assert caught.value.hint.startswith("--")
+
+
+@pytest.mark.parametrize(("said", "holds"), [("1", True), ("true", True), ("Yes", True), ("0", False), ("", False)])
+def test_network_isolation_is_read_from_the_environment(said, holds, tmp_path):
+    environ = {"SM_MAGICS_ENABLE_NETWORK_ISOLATION": said}
+    absent = tmp_path / "none"
+    assert resolve({}, {}, environ, studio=absent).enable_network_isolation is holds
+    assert resolve({}, {"enable_network_isolation": False}, environ, studio=absent).enable_network_isolation is holds
+    assert resolve({"enable_network_isolation": True}, {}, environ, studio=absent).enable_network_isolation

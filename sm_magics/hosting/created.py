@@ -29,7 +29,8 @@ def note(arn: str, tags: Mapping[str, str], created: datetime | None = None) -> 
     created
         When SageMaker says that an endpoint was created.
     """
-    line = json.dumps({"arn": arn, "tags": dict(tags), "created": _stamp(created)}) + "\n"
+    # A line that was cut off before it keeps to itself.
+    line = "\n" + json.dumps({"arn": arn, "tags": dict(tags), "created": _stamp(created)}) + "\n"
     descriptor = os.open(home() / _FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(descriptor, line.encode())  # one write: lines of several kernels do not mix

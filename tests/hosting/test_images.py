@@ -121,3 +121,42 @@ def test_any_torch_version_and_instance_type_has_an_image(torch, instance_type):
     image = images.choose(torch, Settings(instance_type=instance_type), "us-west-2")
     assert image.torch
     assert isinstance(image.gap(torch), str)
+
+
+@pytest.mark.parametrize(
+    "instance_type", ["ml.g5g.xlarge", "ml.inf2.xlarge", "ml.trn1.2xlarge", "ml.p6e-gb200.36xlarge"]
+)
+def test_an_instance_whose_processor_no_image_is_built_for_is_refused(instance_type):
+    with pytest.raises(ConfigurationError, match="none for it") as caught:
+        images.choose("2.4.0", Settings(instance_type=instance_type), "us-west-2")
+    assert "--image-uri" in caught.value.hint
+    named = Settings(instance_type=instance_type, image_uri="mine")
+    assert images.choose("2.4.0", named, "us-west-2").uri == "mine"
+
+
+def test_serverless_endpoints_have_cpus_whatever_instance_type_is_configured():
+    settings = Settings(instance_type="ml.g5.xlarge")
+    assert "-cpu-" in images.choose("2.4.0", settings, "us-west-2", serverless=True).uri
+
+
+def test_a_graviton_image_has_the_tag_that_the_sdk_gives_it():
+    uri = images.choose("2.6.0", Settings(instance_type="ml.c7g.large"), "us-west-2").uri
+    assert uri.endswith("/pytorch-inference-arm64:2.6.0-cpu-py312-ubuntu22.04-sagemaker")
+    gap = images.choose("2.5.1", Settings(instance_type="ml.c7g.large"), "us-west-2")
+    assert gap.torch == NEWEST
+    assert "torch 2.5.1" in gap.gap("2.5.1", "state_dict")
+
+
+def test_a_pickled_module_gets_the_newest_image_with_its_own_python():
+    image = images.choose("99.1", Settings(), "us-west-2", saved_as="module", python="3.11")
+    assert image.python == "3.11"
+    assert "pickled under" not in image.gap("99.1", "module", "3.11")
+    image = images.choose("99.1", Settings(), "us-west-2", saved_as="module", python="3.99")
+    assert image.torch == NEWEST
+    assert "pickled under Python 3.99" in image.gap("99.1", "module", "3.99")
+
+
+def test_a_gap_says_what_it_means_for_how_the_weights_are_saved():
+    image = images.choose("99.1", Settings(), "us-west-2")
+    assert image.gap("99.1", "state_dict").endswith("A state_dict loads under both.")
+    assert "operator" in image.gap("99.1", "torchscript")
