@@ -15,7 +15,7 @@ from sm_magics.errors import SmMagicsError
 from sm_magics.settings import LOCAL
 
 from . import following, parsing
-from .session import SessionMagics
+from .session import SessionMagics, SmMagics
 
 if TYPE_CHECKING:
     from sm_magics.hosting import Diagnosis, Endpoint
@@ -28,6 +28,10 @@ _MOST_PRICED = 50
 @magics_class
 class StatusMagics(SessionMagics):
     """How endpoints are."""
+
+    def __init__(self, session: SmMagics) -> None:
+        super().__init__(session)
+        self._answers: dict[tuple[str, str, str], str] = {}  # to the recorded sample, by place, name, configuration
 
     @line_magic
     @parsing.magic
@@ -43,6 +47,7 @@ class StatusMagics(SessionMagics):
         endpoint = self.session.endpoint(options.endpoint, options)
         endpoint.outcome = ""  # how it is, not what a deployment did
         endpoint = endpoint.wait() if options.wait else endpoint.fetch()
+        endpoint.notes = self._verified(endpoint)
         shown = render.endpoint(endpoint, self._located(endpoint.explain(), endpoint))
         self.session.show_endpoint(endpoint, shown)
         return self.session.result(endpoint, options.out)
@@ -98,6 +103,21 @@ class StatusMagics(SessionMagics):
         lines = endpoint.logs()
         self.session.show(render.log(endpoint.name, endpoint.place, lines, options.tail))
         return self.session.result(lines, options.out)
+
+    def _verified(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """Return what came of the package's recorded sample, which is sent once for each configuration in service."""
+        package = self.session.last_package
+        if package is None or package.sample is None:
+            return ()
+        from sm_magics.hosting import verifying
+
+        key = (endpoint.where, endpoint.name, endpoint.config_name)
+        if key not in self._answers and verifying.serves(endpoint, package):
+            found = verifying.verify(endpoint, package)
+            if found is None or found.answered is None:
+                return (found.what,) if found else ()
+            self._answers[key] = found.what
+        return (self._answers[key],) if key in self._answers and endpoint.is_in_service else ()
 
     def _located(self, why: Diagnosis | None, endpoint: Endpoint) -> Diagnosis | None:
         """Return why it failed with its place in the notebook, if it was made from here and the code is still that."""
