@@ -9,6 +9,7 @@ from .endpoints import Endpoint
 from .invoking import Prediction
 from .plan import DeploymentPlan, Origin
 from .removal import Removal
+from .training import TrainingJob, attach
 
 __all__ = [
     "Connection",
@@ -18,6 +19,8 @@ __all__ = [
     "Origin",
     "Prediction",
     "Removal",
+    "TrainingJob",
+    "attach",
     "connect",
     "deploy",
     "prepare",
