@@ -32,7 +32,7 @@ _RULES = {
     "td": "text-align:left;vertical-align:baseline;padding:1px 18px 1px 0;max-width:none;white-space:normal;"
     "overflow-wrap:anywhere",
     "th": f"text-align:left;font-weight:normal;color:{_DIM};padding:1px 18px 1px 0",
-    "td.sm-n": "text-align:right;font-variant-numeric:tabular-nums",
+    "td.sm-n": "text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding-right:10px",
     ".sm-bar": "display:inline-block;height:9px;border-radius:2px;background:var(--jp-brand-color1,#1976d2)",
 }
 # An id in :is() outranks what JupyterLab says of every table and listing in an output; no element has it.
