@@ -315,9 +315,23 @@ def test_of_two_deployments_at_once_the_second_says_so(name, pack, settings, sen
 
 
 def test_an_endpoint_that_somebody_else_creates_meanwhile_is_left_alone(name, pack, settings, refuse):
-    refuse("sagemaker", "CreateEndpoint", "ValidationException", 'Cannot create already existing endpoint "arn".')
+    client = connect(settings).session.client("sagemaker")  # another one: what it sends is not looked at
+    foreign = f"foreign-{name}"
+
+    def create_before(params):
+        config = client.describe_endpoint_config(EndpointConfigName=params["EndpointConfigName"])
+        client.create_endpoint_config(EndpointConfigName=foreign, ProductionVariants=config["ProductionVariants"])
+        client.create_endpoint(EndpointName=name, EndpointConfigName=foreign)
+        return False
+
+    refuse("sagemaker", "CreateEndpoint", "", "", create_before)
     with pytest.raises(errors.EndpointConflictError, match="begun meanwhile"):
         put(pack("one"), name, settings)
+    assert client.describe_endpoint(EndpointName=name)["EndpointConfigName"] == foreign
+    client.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+    client.delete_endpoint(EndpointName=name)
+    client.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+    client.delete_endpoint_config(EndpointConfigName=foreign)
 
 
 def test_threads_that_deploy_one_name_end_with_one_endpoint(name, pack, settings):
