@@ -8,8 +8,8 @@
     hosting → packaging, sdk
     local → serving
 
-``errors``, ``home``, ``payload``, ``progress``, ``seen`` and ``settings`` are at the bottom: any part may use them, they use
-each other only.
+``errors``, ``home``, ``payload``, ``progress``, ``seen`` and ``settings`` are at the bottom: any part may use them, they
+use each other only.
 """
 
 from __future__ import annotations
