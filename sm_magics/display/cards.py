@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import ipywidgets
 
-from sm_magics.hosting import Diagnosis, Endpoint, composition, diagnosis, measuring, removal
+from sm_magics.hosting import Diagnosis, Endpoint, composition, cost, diagnosis, measuring, removal
 from sm_magics.progress import Event, StatusUnknown
 
 from . import followed, page, render, widgets
@@ -118,9 +118,11 @@ class EndpointCard(widgets.Card):
                 self._is_composed = True
             if self._known.state in {page.BAD, page.WARN} and self._known.failure is None:
                 self._learn(failure=self._explain(endpoint))
-            if endpoint.is_in_service and now - self._looked >= _MEASURED[endpoint.where == "local"]:
+            if endpoint.is_in_service and now - self._looked >= _MEASURED[endpoint.where == followed.LOCAL]:
                 self._looked = now
                 self._learn(measured=measuring.recent(endpoint))
+                if endpoint.where != followed.LOCAL:
+                    self._learn(cost=cost.of(replace(endpoint)))
             if self._has_log and now - self._logged >= _LOG_SECONDS:
                 self._logged = now
                 self._show_log()

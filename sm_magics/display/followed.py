@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sm_magics.hosting import Diagnosis, Endpoint
 from sm_magics.hosting.composition import Variant
+from sm_magics.hosting.cost import Cost
 from sm_magics.hosting.measuring import Measured
 
 from . import page, plots, render, timeline
@@ -43,6 +44,7 @@ class Known:
     before: tuple[Phase, ...] = ()
     variants: tuple[Variant, ...] = ()
     measured: Measured = field(default_factory=Measured)
+    cost: Cost = field(default_factory=Cost)
     failure: Diagnosis | None = None
     trouble: tuple[str, str] = ("", "")
 
@@ -148,6 +150,9 @@ def _service(known: Known) -> list[Part]:
     pairs += [("requests, 1 h", f"{measured.requests:,}"), ("errors", f"{measured.errors:,}")]
     if measured.median is not None and measured.slowest is not None:
         pairs.insert(1, ("p50 / p99", f"{duration(measured.median)} / {duration(measured.slowest)}"))
+    if endpoint.where != LOCAL and known.cost.per_hour is not None:
+        pairs.append(("an hour", f"${known.cost.per_hour:,.2f}"))
+        pairs += [("so far", f"${known.cost.so_far:,.2f}")] if known.cost.so_far is not None else []
     parts = [figures(pairs)]
     if sum(value is not None for value in measured.latencies) > 1:
         parts.append(plots.sparkline(measured.latencies, "Model latency, the last hour"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from sm_magics.display.followed import Known
 from sm_magics.display.timeline import DONE, Phase
 from sm_magics.hosting import Endpoint, diagnosis
 from sm_magics.hosting.composition import Variant
+from sm_magics.hosting.cost import Cost
 from sm_magics.hosting.measuring import Measured
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -66,6 +68,13 @@ def test_in_service_it_shows_how_it_does():
     for words in ("in service · us-west-2 · up 2 min 14 s", "2 instances", "3.1 ms / 5.8 ms", "1,797", "3 errors", "█"):
         assert words in text
     assert "Starting" not in text
+
+
+def test_what_it_costs_is_shown_where_that_is_known():
+    text = said(Known(endpoint(), cost=Cost("ml.m5.large", Decimal("0.12"), Decimal("2.761"))))
+    assert "$0.12 an hour · $2.76 so far" in text
+    assert "$" not in said(Known(endpoint(), cost=Cost(unknown="No permission.")))
+    assert "$" not in said(Known(endpoint(where="local"), cost=Cost("", Decimal(0), Decimal(0))))
 
 
 def test_a_failure_says_why_first_and_names_the_line(read_live):
