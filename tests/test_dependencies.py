@@ -6,9 +6,8 @@
     display → values of authoring, packaging, hosting
     packaging → authoring, sdk; its proof asks serving's warm process
     hosting → packaging, sdk
-    local → serving
-
 ``errors``, ``home``, ``payload``, ``progress``, ``seen`` and ``settings`` are at the bottom: any part may use them, they
+use each other only.
 use each other only.
 """
 

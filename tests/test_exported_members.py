@@ -27,10 +27,10 @@ def test_a_module_says_its_idea(name):
 
 
 @pytest.mark.parametrize("name", EXPORTING)
-def test_exported_names_are_sorted_public_importable_and_documented(name):
+def test_exported_names_are_public_importable_and_documented(name):
     module = importlib.import_module(name)
     exported = list(module.__all__)
-    assert exported == sorted(set(exported))
+    assert len(exported) == len(set(exported))
     for member in exported:
         assert not member.startswith("_")
         value = getattr(module, member)

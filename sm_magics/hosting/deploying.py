@@ -21,7 +21,7 @@ from sm_magics.packaging.isolation import isolation_finding
 from sm_magics.progress import Listener, Progress, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import artifacts, buckets, consistency, created, endpoints, existing, plan, policies, references, removal
+from . import artifacts, buckets, consistency, created, endpoints, existing, names, plan, policies, references, removal
 from .connection import Connection, connect
 from .endpoints import IN_SERVICE, MOVING, Endpoint
 from .variants import DataCapture, Options, Serverless
@@ -197,7 +197,7 @@ def _found(
     except AccessDenied:  # of its tags; and there is no record that says it is ours
         is_ours = False
     if not is_ours:
-        suggestion = plan.suggest_name(found.name[:55], "2")
+        suggestion = names.suggest_name(found.name[:55], "2")
         raise EndpointConflictError(
             f"An endpoint {found.name!r} exists on {found.place}, and it does not come from this notebook.",
             hint=f"--endpoint-name {suggestion}    # or --update to replace what it serves",

@@ -20,7 +20,7 @@ from sm_magics.errors import (
 from sm_magics.progress import Listener, StatusChanged, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import consistency, diagnosis, invoking, logs, plan, references, watching
+from . import consistency, diagnosis, invoking, logs, names, references, watching
 from .connection import Connection, connect, found
 
 IN_SERVICE = "InService"
@@ -247,7 +247,7 @@ class Endpoint:
 
 def get(name: str, connection: Connection) -> Endpoint | None:
     """Return the endpoint of that name, or None."""
-    if not plan.is_name(name):
+    if not names.is_name(name):
         return None
     try:
         return Endpoint(name, connection.where, settings=connection.settings).fetch()

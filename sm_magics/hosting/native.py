@@ -8,7 +8,8 @@ from sm_magics import sdk
 from sm_magics.settings import LOCAL, Settings
 
 from .connection import connect
-from .plan import LOCAL_INSTANCE_TYPE, ModelData, suggest_name
+from .names import suggest_name
+from .plan import LOCAL_INSTANCE_TYPE, ModelData
 from .training import TrainingJob, attach
 
 

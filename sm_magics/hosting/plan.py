@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm_magics.errors import ConfigurationError, DeploymentError
+from sm_magics.errors import ConfigurationError
 from sm_magics.packaging import Package
 from sm_magics.settings import LOCAL
 
 from . import artifacts, images
 from .connection import Connection
+from .names import check_name, named
 from .variants import Options, has_own_storage
 
 ENDPOINT_TAG = "sm-magics:endpoint"
@@ -27,9 +28,6 @@ LOCAL_INSTANCE_TYPE = "ml.m5.large"
 
 ENVIRONMENT = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
 """Where the container finds the script in a finished ``model.tar.gz``."""
-
-_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # EndpointName in the SageMaker API reference
-_NAME_LENGTH = 63
 
 
 @dataclass(frozen=True)
@@ -291,7 +289,7 @@ def make(
         **({"VpcConfig": vpc_config} if vpc_config else {}),
         **({"EnableNetworkIsolation": True} if is_isolated else {}),
     }
-    model_name = _named(endpoint_name, package.digest[:8], model)
+    model_name = named(endpoint_name, package.digest[:8], model)
     config = {"ProductionVariants": [options.variant(model_name, instance_type)]}
     notes = [_gap(image, package)]
     if settings.kms_key and not options.serverless:
@@ -301,7 +299,7 @@ def make(
             config["KmsKeyId"] = settings.kms_key  # type: ignore[assignment]
     if options.data_capture:
         config["DataCaptureConfig"] = options.data_capture.request(connection.bucket, settings.kms_key)  # type: ignore[assignment]
-    config_name = _named(endpoint_name, package.digest[:8], config)
+    config_name = named(endpoint_name, package.digest[:8], config)
     return DeploymentPlan(
         endpoint_name=endpoint_name,
         model_name=model_name,
@@ -355,34 +353,6 @@ def _gap(image: images.Image, package: Package | ModelData) -> str:
     return image.gap(package.torch, package.saved_as, package.python)
 
 
-def check_name(name: str) -> str:
-    """Return the name if SageMaker takes it.
-
-    Raises
-    ------
-    DeploymentError
-        If not, with a name that it would take.
-    """
-    if is_name(name):
-        return name
-    raise DeploymentError(
-        f"SageMaker takes no endpoint name {name!r}: up to {_NAME_LENGTH} letters, digits and hyphens, "
-        "with a letter or digit at both ends.",
-        hint=f"--endpoint-name {suggest_name(name) or 'my-endpoint'}",
-    )
-
-
-def is_name(name: str) -> bool:
-    """Return whether SageMaker takes a name for an endpoint."""
-    return _NAME.fullmatch(name) is not None
-
-
-def suggest_name(*words: str) -> str:
-    """Return a name that SageMaker takes, made of these words; empty if nothing is left of them."""
-    slug = "-".join(re.sub(r"[^a-zA-Z0-9]+", "-", word).strip("-") for word in words)
-    return re.sub(r"-+", "-", slug).strip("-")[:_NAME_LENGTH].strip("-")
-
-
 def _instance_type(connection: Connection) -> str:
     given = connection.settings.instance_type
     if given != LOCAL:
@@ -394,19 +364,6 @@ def _instance_type(connection: Connection) -> str:
         f"An endpoint in {connection.where} needs an instance type.",
         hint="--instance-type ml.m5.large    # or --instance-type local, which costs nothing",
     )
-
-
-def _named(endpoint_name: str, package: str, content: Mapping[str, Any]) -> str:
-    """Return a name for a model or a configuration: whose it is, which package, and the digest of its content."""
-    # The endpoint's name counts as content: of a long one only the beginning stands in the name.
-    text = json.dumps([endpoint_name, content], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{stem(endpoint_name)}-{package}-{digest}"
-
-
-def stem(endpoint_name: str) -> str:
-    """Return what the names of an endpoint's models and configurations begin with."""
-    return endpoint_name[: _NAME_LENGTH - 18].rstrip("-")
 
 
 def _tag_value(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sm_magics.errors import BackendError, EndpointFailed, EndpointNotFound, EndpointTimeout
 
-from . import artifacts, plan, references
+from . import artifacts, names, plan, references
 from .endpoints import MOVING, POLL_SECONDS, WAIT_SECONDS, Endpoint
 
 
@@ -100,7 +100,7 @@ def _belongings(endpoint: Endpoint, *, but: Collection[str] = ()) -> Removal:
 
 def _made_for(endpoint: Endpoint, kind: str) -> list[str]:
     """Return the names of the models, or of the configurations, that carry this endpoint's tag."""
-    stem = f"{plan.stem(endpoint.name)}-"
+    stem = f"{names.stem(endpoint.name)}-"
     return [
         name
         for name, arn in references.names(endpoint.connection, kind, NameContains=stem).items()

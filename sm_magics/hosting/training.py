@@ -24,7 +24,7 @@ from sm_magics.packaging import Package
 from sm_magics.progress import Listener, Progress, StatusChanged, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import diagnosis, faults, logs, outputs, plan, watching
+from . import diagnosis, faults, logs, names, outputs, watching
 from .connection import Connection, connect
 
 COMPLETED = "Completed"
@@ -300,7 +300,7 @@ class TrainingJob:
         return package_trained(
             lambda: outputs.archive(uri, connection),
             {output.name: output.saved for output in left if output.name.endswith(outputs.MODEL_SUFFIXES)},
-            name=name or plan.suggest_name(self.name) or "model",
+            name=name or names.suggest_name(self.name) or "model",
             source=self.name,
             model_dir=model_dir,
             archive=archive,

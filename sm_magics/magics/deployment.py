@@ -60,7 +60,7 @@ class DeploymentMagics(SessionMagics):
         """
         from sm_magics.display import render
         from sm_magics.hosting import deploy, machine, prepare
-        from sm_magics.hosting.plan import check_name
+        from sm_magics.hosting.names import check_name
         from sm_magics.packaging import Package
 
         options = parsing.parse(self.sm_deploy, line, self.session.shell.user_ns)
@@ -150,7 +150,7 @@ class DeploymentMagics(SessionMagics):
 
     def _default_name(self, what: str | None) -> str:
         """Return a name from the notebook and the variable."""
-        from sm_magics.hosting.plan import suggest_name
+        from sm_magics.hosting.names import suggest_name
 
         session = self.session
         notebook = Path(session.notebook_path).stem if session.notebook_path else session.directory().name

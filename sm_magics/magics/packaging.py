@@ -113,7 +113,7 @@ def _is_module(kind: type) -> bool:
 
 
 def _name(expression: str, model: Any) -> str:
-    from sm_magics.hosting.plan import suggest_name
+    from sm_magics.hosting.names import suggest_name
 
     words = expression if not isinstance(model, Path) else model.name.split(".")[0]
     return suggest_name(words) or "model"

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sm_magics.errors import ConfigurationError, DeploymentError
-from sm_magics.hosting import Origin, plan
+from sm_magics.hosting import Origin, names, plan
 from sm_magics.hosting.connection import Connection
 from sm_magics.hosting.variants import Options
 from sm_magics.packaging import Package
@@ -133,7 +133,7 @@ def test_whatever_changes_gives_another_configuration(changed):
 def test_long_names_stay_within_what_sagemaker_takes(name):
     planned = make(name=name)
     for made in (planned.model_name, planned.config_name):
-        assert plan.check_name(made) == made
+        assert names.check_name(made) == made
 
 
 @given(NAMES, NAMES)
@@ -168,7 +168,7 @@ def test_an_aws_endpoint_needs_an_instance_type():
 
 @pytest.mark.parametrize("name", ["a", "A1", "a-b", "0", "a" * 63, "a--b"])
 def test_a_name_that_sagemaker_takes_is_returned(name):
-    assert plan.check_name(name) == name
+    assert names.check_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -176,24 +176,24 @@ def test_a_name_that_sagemaker_takes_is_returned(name):
 )
 def test_a_name_that_sagemaker_refuses_is_refused_with_one_that_it_takes(name):
     with pytest.raises(DeploymentError) as caught:
-        plan.check_name(name)
+        names.check_name(name)
     suggested = caught.value.hint.removeprefix("--endpoint-name ")
-    assert plan.check_name(suggested) == suggested
+    assert names.check_name(suggested) == suggested
 
 
 @given(st.lists(st.text()))
 @example(["a" * 62 + "-b"])
 @example(["ä", "-", "_"])
 def test_a_suggested_name_is_one_that_sagemaker_takes_or_nothing(words):
-    suggested = plan.suggest_name(*words)
-    assert suggested == "" or plan.check_name(suggested) == suggested
+    suggested = names.suggest_name(*words)
+    assert suggested == "" or names.check_name(suggested) == suggested
     if any(letter in string.ascii_letters + string.digits for word in words for letter in word):
         assert suggested
 
 
 @given(NAMES)
 def test_the_suggestion_for_a_good_name_is_that_name(name):
-    assert plan.suggest_name(name) == name
+    assert names.suggest_name(name) == name
 
 
 # -- whose endpoint it is -------------------------------------------------------------------------------------------
