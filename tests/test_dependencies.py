@@ -6,9 +6,10 @@
     display → values of authoring, packaging, hosting
     packaging → authoring, sdk; its proof asks serving's warm process
     hosting → packaging, sdk
-``errors``, ``home``, ``payload``, ``progress``, ``seen`` and ``settings`` are at the bottom: any part may use them, they
-use each other only.
-use each other only.
+    local → serving
+
+``errors``, ``home``, ``payload``, ``progress``, ``seen`` and ``settings`` are at the bottom: any part may use them,
+they use each other only.
 """
 
 from __future__ import annotations
