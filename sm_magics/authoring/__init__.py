@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from .checks.requirements import check_isolation
 from .findings import Finding
 from .folder import Author, CodeFolder, Written
-from .live import own_file
 from .loading import LoadedBy, code_expectations
 from .notebook_names import NotebookNames, notebook_names, write_notebook_names
 from .notebook_source import Slice, slice_of, slice_of_names
-from .requirement_checks import check_isolation
 from .requirements import ensure_requirements
 from .script import Script, Section
+from .slicing.live import own_file
 
 __all__ = [
     "Author",

@@ -9,9 +9,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .bindings import Binding, Reads, bindings, reads
 from .editing import statement_start
-from .live import NOTHING
+from .slicing.bindings import Binding, Reads, bindings, reads
+from .slicing.live import NOTHING
 from .source import Offsets, lines_of, parse
 
 _CELL_MAGIC = re.compile(r"%%(?P<name>\w+)(?P<line>[^\n]*)\n?")

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from .checks import check_layout, check_module, unreadable
+from .checks.files import check_layout, check_module, unreadable
+from .checks.reach import reached
+from .checks.requirements import REQUIREMENTS, check_imports, check_requirements
 from .contract import check_contract
-from .dependencies import Dependencies
 from .findings import Finding, is_silenced
 from .image import Image
+from .needs.dependencies import Dependencies
+from .needs.requirements_file import RequirementsFile
 from .percent import locate
-from .reach import reached
-from .requirement_checks import REQUIREMENTS, check_imports, check_requirements
-from .requirements_file import RequirementsFile
 from .source import lines_of
 
 SCRIPT = "code/inference.py"

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from .bindings import bindings, imports
 from .findings import Finding
+from .slicing.bindings import bindings, imports
 from .source import parse
 
 HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn", "pre_model_fn", "model_warmup_fn")

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from sm_magics.errors import AuthoringError
 
-from .bindings import Binding, bindings
+from .slicing.bindings import Binding, bindings
 from .source import Offsets, parse
 
 # Between two statements on one logical line: a semicolon, and perhaps a continued line.

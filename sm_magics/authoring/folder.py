@@ -15,20 +15,20 @@ from pathlib import Path, PurePosixPath
 from sm_magics.errors import AuthoringError, FileConflictError
 
 from .atomic import keep_copy, make_directory, write_atomically
-from .bindings import definitions
 from .checking import SCRIPT, check_code
-from .checks import MODEL_MODULE
+from .checks.files import MODEL_MODULE
+from .checks.requirements import REQUIREMENTS
 from .contract import HANDLERS
-from .dependencies import Dependencies, dependencies
 from .findings import Finding
 from .image import image
 from .inside import check_encoding, check_inside, checked_path
+from .needs.dependencies import Dependencies, dependencies
+from .needs.requirements_file import RequirementsFile, read_requirements
 from .ownership import Claims, alone, check_notebook, digest_of, edited, notebook_name, read_text, stranger
 from .record import NOBODY, Author, FileRecord, Record
-from .requirement_checks import REQUIREMENTS
-from .requirements_file import RequirementsFile, read_requirements
 from .script import Script, derived_name
 from .sections import after, changed_by_hand, check_setup, digests, earlier_section, gone, not_run
+from .slicing.bindings import definitions
 from .source import parse_cell
 
 __all__ = ["Author", "CodeFolder", "Written"]

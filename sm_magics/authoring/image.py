@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .distribution_names import modules_of
+from .needs.distribution_names import modules_of
 
 _TABLE = Path(__file__).with_name("images.json")
 

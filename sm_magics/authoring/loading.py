@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .bindings import imports
-from .dotted import dotted
+from .checks.dotted import dotted
+from .slicing.bindings import imports
 from .source import parse
 
 _DIRECTORY = "\0"  # stands for the model directory in a path that is worked out; no path contains it

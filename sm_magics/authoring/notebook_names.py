@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .bindings import bindings, reads
 from .findings import Finding
 from .folder import Author, CodeFolder, Written
 from .notebook_source import slice_of_names
 from .script import Script
+from .slicing.bindings import bindings, reads
+from .slicing.values import Values
 from .source import parse
-from .values import Values
 
 SECTION = "notebook_names"
 """The section of ``inference.py`` for them."""

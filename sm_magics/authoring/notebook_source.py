@@ -21,12 +21,12 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from .assembly import own_modules
-from .attached import put_on
 from .cells import statements
-from .live import NOTHING, own_file
-from .slicing import Slice, Slicer, is_here
-from .values import PlainValues, Values
+from .slicing.assembly import own_modules
+from .slicing.attached import put_on
+from .slicing.following import Slice, Slicer, is_here
+from .slicing.live import NOTHING, own_file
+from .slicing.values import PlainValues, Values
 
 __all__ = ["Slice", "slice_of", "slice_of_names"]
 

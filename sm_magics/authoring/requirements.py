@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
-from .dependencies import Dependencies
+from .checks.requirements import REQUIREMENTS
 from .folder import Author, CodeFolder
-from .requirement_checks import REQUIREMENTS
+from .needs.dependencies import Dependencies
 
 _NAME = REQUIREMENTS.removeprefix("code/")
 

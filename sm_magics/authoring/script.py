@@ -33,10 +33,10 @@ from dataclasses import dataclass, replace
 from sm_magics.errors import AuthoringError
 
 from . import percent
-from .bindings import definitions, imports, reads
 from .contract import HANDLERS
 from .editing import without
-from .ordering import Piece, running_order
+from .slicing.bindings import definitions, imports, reads
+from .slicing.ordering import Piece, running_order
 from .source import is_docstring, parse, parse_cell
 
 PREAMBLE = "(top of the file)"

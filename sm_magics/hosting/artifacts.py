@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sm_magics.errors import BackendError, Interrupted, PackagingError, SmMagicsError
 from sm_magics.packaging import Package
-from sm_magics.packaging.tail import read_index
+from sm_magics.packaging.tar.tail import read_index
 from sm_magics.progress import Listener, Progress, ignore
 
 from . import faults, unfinished, uploading

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sm_magics.packaging.remedies import remedy
+from sm_magics.packaging.proving.remedies import remedy
 
 _LONGEST = 4000
 """Lines of a log's end that are looked at: a container that is started for ever prints the same for ever."""

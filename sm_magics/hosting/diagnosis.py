@@ -6,8 +6,8 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sm_magics.packaging.proving.tracing import FRAME, START, Cells
 from sm_magics.packaging.report import Frame
-from sm_magics.packaging.tracing import FRAME, START, Cells
 
 from . import causes
 from .causes import Cause

@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
-from sm_magics.packaging.contents import Counted, opened
 from sm_magics.packaging.saved import END, Saved, recognise_ends, recognise_stream
+from sm_magics.packaging.tar.contents import Counted, opened
 
 from . import artifacts
 from .connection import Connection

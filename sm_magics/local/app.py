@@ -18,18 +18,20 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from . import codec, elsewhere, query, runtime
 from .account import Account
-from .elsewhere import Elsewhere
-from .errors import ApiError, NotHereError, no_such_action, not_serializable, too_large, unknown_operation
+from .elsewhere import child as elsewhere
+from .elsewhere.child import Elsewhere
+from .hosting import runtime
+from .hosting.runtime import Runtime
 from .identity import CALLER
-from .protocols import PROTOCOLS, Protocol, error_answer, json_answer, xml_answer
-from .refusals import refused
-from .runtime import Runtime
-from .s3 import S3
+from .protocol import codec, query
+from .protocol.errors import ApiError, NotHereError, no_such_action, not_serializable, too_large, unknown_operation
+from .protocol.protocols import PROTOCOLS, Protocol, error_answer, json_answer, xml_answer
+from .protocol.refusals import refused
+from .protocol.sigv4 import UNSIGNED, Claim, Reason, RefusedError, claim_of, signing_key, verify
+from .protocol.wire import IS_WAITER, MAY_HOLD, ClientGoneError, Receive, Request, Response, Scope, Send
+from .s3.api import S3
 from .sessions import ExpiredError, Sessions
-from .sigv4 import UNSIGNED, Claim, Reason, RefusedError, claim_of, signing_key, verify
-from .wire import IS_WAITER, MAY_HOLD, ClientGoneError, Receive, Request, Response, Scope, Send
 
 #: Bytes of a request to the services that are answered here.
 _LARGEST = {"sagemaker": 1 << 20, "logs": 2 << 20, "monitoring": 2 << 20, "sts": 1 << 20, "iam": 1 << 20}

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from .account import ROLE, TRUST, Account
-from .errors import ApiError, NotHereError
+from .protocol.errors import ApiError, NotHereError
 from .sessions import Session, Sessions
 
 _MACHINE = Session(ROLE, "notebook", 0)

@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import Any
 
 from .account import Account
-from .errors import Kind, already_exists, bad_token, invalid, not_found
-from .paging import Pages
+from .protocol.errors import Kind, already_exists, bad_token, invalid, not_found
+from .protocol.paging import Pages
 from .store import Store
 
 _SCHEMA = """

@@ -30,23 +30,23 @@ from sm_magics.home import ServiceAddress, home
 
 from .account import Account
 from .app import ApiService, App
-from .blobs import Blobs
-from .capture import Capture
-from .cloudwatch import CloudWatch
-from .cloudwatch_logs import CloudWatchLogs
-from .elsewhere import Elsewhere
-from .endpoint_metrics import EndpointMetrics
-from .endpoints import IDLE_AFTER, Endpoints
-from .hosting import Hosting
+from .cloudwatch.endpoint_metrics import EndpointMetrics
+from .cloudwatch.log_operations import CloudWatchLogs
+from .cloudwatch.logs import Logs
+from .cloudwatch.metric_operations import CloudWatch
+from .cloudwatch.metrics import Metrics
+from .elsewhere.child import Elsewhere
+from .hosting.api import Hosting
+from .hosting.capture import Capture
+from .hosting.endpoints import IDLE_AFTER, Endpoints
+from .hosting.interpreters import Interpreters
+from .hosting.runtime import Runtime
 from .identity import Identity
-from .interpreters import Interpreters
-from .logs import Logs
-from .metrics import Metrics
-from .objects import Objects
-from .paging import Pages
+from .protocol.paging import Pages
 from .resources import Resources
-from .runtime import Runtime
-from .s3 import S3
+from .s3.api import S3
+from .s3.blobs import Blobs
+from .s3.objects import Objects
 from .sessions import Session, Sessions, variables
 from .store import Store
 from .training.jobs import STOP_GRACE, TrainingJobs

@@ -87,7 +87,7 @@ def located(session: SmMagics, why: Diagnosis | None, endpoint: Endpoint) -> Dia
     """Return why it failed with its place in the notebook, if it was made from here and the code is still that."""
     if why is None or not why.path:
         return why
-    from sm_magics.packaging.tracing import Cells
+    from sm_magics.packaging.proving.tracing import Cells
 
     try:
         directory = Path(endpoint.tags().get("sm-magics:model-dir", "") or session.directory())

@@ -140,7 +140,7 @@ def _environment(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
 def _container(session: SmMagics, package: Package, options: argparse.Namespace) -> Any:
     """Return what is known of the container's image: the one that is asked for, else the one nearest to the package."""
     from sm_magics.authoring.image import image
-    from sm_magics.packaging.container import Container
+    from sm_magics.packaging.proving.container import Container
 
     settings = session.settings(options)
     found = None if settings.image_uri else image(settings.framework_version, torch=package.torch or None)

@@ -123,7 +123,7 @@ class StatusMagics(SessionMagics):
         """Return why it failed with its place in the notebook, if it was made from here and the code is still that."""
         if why is None or not why.path:
             return why
-        from sm_magics.packaging.tracing import Cells
+        from sm_magics.packaging.proving.tracing import Cells
 
         try:
             directory = Path(endpoint.tags().get("sm-magics:model-dir", "") or self.session.directory())

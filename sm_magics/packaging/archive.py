@@ -14,14 +14,14 @@ from pathlib import Path
 
 from sm_magics.authoring.ownership import state_of
 
-from . import entries, tail
 from .combining import combine
-from .contents import SCRIPT, Contents, check_layout, digest_of_archive, extract, read_contents
-from .entries import Member, Watch
-from .gzipping import GzipMember, Output
-from .hashing import Entry, digest_of_entries
-from .replacing import copy_start, replacing, rewriting, seal
-from .tail import Index
+from .tar import entries, tail
+from .tar.contents import SCRIPT, Contents, check_layout, digest_of_archive, extract, read_contents
+from .tar.entries import Member, Watch
+from .tar.gzipping import GzipMember, Output
+from .tar.hashing import Entry, digest_of_entries
+from .tar.replacing import copy_start, replacing, rewriting, seal
+from .tar.tail import Index
 
 __all__ = [
     "SCRIPT",

@@ -17,8 +17,8 @@ from torch import nn
 from sm_magics.errors import UnsupportedModelError
 
 from . import weights
-from .likeness import plain_attributes, tensors
-from .rebuild import unsaved_buffers
+from .rebuilding.likeness import plain_attributes, tensors
+from .rebuilding.rebuild import unsaved_buffers
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 

@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements
+from sm_magics.authoring.checks.reach import reached
 from sm_magics.authoring.notebook_names import advised
-from sm_magics.authoring.reach import reached
 from sm_magics.errors import InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
 
 from .archive import SCRIPT, Member, Watch, digest_of_archive, new_archive
 from .called import is_called, is_only_annotated
 from .fitting import Fit, Notebook, fit
-from .hashing import digest_of_file
 from .members import code_members, included_members
 from .package import Package, PackageFile, check_name
 from .saving import model_file
 from .spent import remove_spent, remove_spent_objects
 from .subject import identify
+from .tar.hashing import digest_of_file
 
 _NOBODY = Author()
 _MODEL_MODULE = "code/sm_model.py"

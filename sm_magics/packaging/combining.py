@@ -14,12 +14,12 @@ from typing import IO
 
 from sm_magics.errors import ArchiveError
 
-from . import entries, tail
-from .contents import MODEL_SUFFIXES, Counted, normal, opened, refuse_unsafe
-from .entries import InMemory, Member
-from .gzipping import GzipMember, Output
-from .hashing import Entry, digest_of_entries
-from .tail import Index
+from .tar import entries, tail
+from .tar.contents import MODEL_SUFFIXES, Counted, normal, opened, refuse_unsafe
+from .tar.entries import InMemory, Member
+from .tar.gzipping import GzipMember, Output
+from .tar.hashing import Entry, digest_of_entries
+from .tar.tail import Index
 
 _HINT = "!tar -czhf model.tar.gz -C MODEL_DIRECTORY model.pth code"
 _MOST_ENTRIES = 100_000

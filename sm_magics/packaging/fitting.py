@@ -11,8 +11,8 @@ from typing import IO, Any, TypeAlias
 
 from sm_magics.authoring import CodeFolder, LoadedBy, Script, code_expectations
 from sm_magics.authoring.notebook_names import OBJECTS_SECTION, unknown
+from sm_magics.authoring.slicing.values import OBJECTS
 from sm_magics.authoring.source import parse
-from sm_magics.authoring.values import OBJECTS
 from sm_magics.errors import InferenceScriptError, PackagingError, UnsupportedModelError
 
 from .archive import SCRIPT

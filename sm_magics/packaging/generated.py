@@ -21,7 +21,7 @@ from sm_magics.errors import InferenceScriptError
 from .loaded import same_class
 from .objects import NotebookValues
 from .own_modules import imported_by, own_files
-from .rebuild import rebuild
+from .rebuilding.rebuild import rebuild
 
 MARK = "# Written by %sm_package"
 """How a section begins that was written here."""

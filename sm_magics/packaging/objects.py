@@ -20,14 +20,14 @@ from typing import Any, TypeAlias
 
 import torch
 
-from sm_magics.authoring.dependencies import READS_ANY_VERSION
-from sm_magics.authoring.live import is_plain, literal
-from sm_magics.authoring.values import OBJECTS, AsSource
+from sm_magics.authoring.needs.dependencies import READS_ANY_VERSION
+from sm_magics.authoring.slicing.live import is_plain, literal
+from sm_magics.authoring.slicing.values import OBJECTS, AsSource
 from sm_magics.errors import PackagingError
 
 from . import weights
-from .kinds import holds_estimators, is_estimator, is_storable
-from .literals import Inexpressible, Writer
+from .rebuilding.kinds import holds_estimators, is_estimator, is_storable
+from .rebuilding.literals import Inexpressible, Writer
 
 _LONGEST = 4000  # characters of a constant's source
 
@@ -60,7 +60,7 @@ class _Stored:
 
 
 class NotebookValues:
-    """How the values of a notebook travel: see `sm_magics.authoring.values.Values`."""
+    """How the values of a notebook travel: see `sm_magics.authoring.slicing.values.Values`."""
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace

@@ -29,11 +29,11 @@ from sm_magics.serving.parent import ParentFailed
 from sm_magics.serving.requirements import find_unmet
 from sm_magics.serving.settings import Settings
 
-from . import agreement, comparing, like_container, memory, tracing, trial, warm
 from .archive import extract
-from .container import Container, installed, skew
-from .importable import importable, not_installed
 from .package import Package
+from .proving import agreement, comparing, like_container, memory, tracing, trial, warm
+from .proving.container import Container, installed, skew
+from .proving.importable import importable, not_installed
 from .report import FAILED, PASSED, SKIPPED, WARNING, Failure, Frame, Measures, Report, Status, Step
 
 LARGEST_REQUEST = 25_000_000

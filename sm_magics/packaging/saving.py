@@ -16,9 +16,9 @@ from sm_magics.authoring import CodeFolder
 from sm_magics.progress import Listener, Progress
 
 from .fitting import Fit, Save
-from .hashing import HashedOutput, digest_of_file
-from .replacing import replacing, seal
-from .tail import Index, read_index
+from .tar.hashing import HashedOutput, digest_of_file
+from .tar.replacing import replacing, seal
+from .tar.tail import Index, read_index
 
 
 @dataclass(frozen=True)

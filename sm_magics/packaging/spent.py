@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sm_magics.authoring import Author, CodeFolder
-from sm_magics.authoring.values import OBJECTS
+from sm_magics.authoring.slicing.values import OBJECTS
 from sm_magics.errors import FileConflictError
 
 from .archive import SCRIPT

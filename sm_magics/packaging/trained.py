@@ -16,11 +16,11 @@ from sm_magics.authoring.record import NOBODY
 from sm_magics.errors import InferenceScriptError, UnsupportedModelError
 
 from .combining import combine
-from .contents import check_layout, digest_of_archive, read_contents
 from .members import code_members
 from .package import Package, PackageFile, check_name
-from .replacing import replacing, seal
 from .saved import Saved
+from .tar.contents import check_layout, digest_of_archive, read_contents
+from .tar.replacing import replacing, seal
 
 SECTION = "model_fn"
 _MARK = "# Written by %sm_deploy: the training job left"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sm_magics.authoring.checks import check_layout, check_module
+from sm_magics.authoring.checks.files import check_layout, check_module
 from sm_magics.authoring.findings import Finding
 
 

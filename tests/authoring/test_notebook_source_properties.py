@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sm_magics.authoring import slice_of
-from sm_magics.authoring.bindings import bindings, reads
+from sm_magics.authoring.slicing.bindings import bindings, reads
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
 IMPORTS = ["import math as {0}", "from math import floor as {0}", "import json as {0}"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from sm_magics.authoring.checks.requirements import check_isolation
 from sm_magics.authoring.image import image
-from sm_magics.authoring.requirement_checks import check_isolation
 
 MODEL_FN = """\
 import os, torch

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sm_magics.authoring.reach import reached
+from sm_magics.authoring.checks.reach import reached
 
 
 def test_what_the_script_imports_in_turn_is_reached(tmp_path: Path):

@@ -11,12 +11,12 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from sm_magics.authoring import CodeFolder, ensure_requirements
-from sm_magics.authoring.checks import check_module
-from sm_magics.authoring.dependencies import dependencies, removed_modules
-from sm_magics.authoring.distributions import bringing
+from sm_magics.authoring.checks.files import check_module
+from sm_magics.authoring.checks.requirements import check_isolation
 from sm_magics.authoring.image import Image, image, images_known
-from sm_magics.authoring.requirement_checks import check_isolation
-from sm_magics.authoring.requirements_file import read_requirements
+from sm_magics.authoring.needs.dependencies import dependencies, removed_modules
+from sm_magics.authoring.needs.distributions import bringing
+from sm_magics.authoring.needs.requirements_file import read_requirements
 
 BARE = Image("2.6.0", "3.12.12", "2026-06-09", {"torch": "2.6.0"}, frozenset({"torch"}))
 

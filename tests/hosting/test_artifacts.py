@@ -23,7 +23,7 @@ from sm_magics import errors
 from sm_magics.hosting import artifacts, connect, connection, unfinished, uploading
 from sm_magics.packaging import Package
 from sm_magics.packaging.archive import Member, new_archive
-from sm_magics.packaging.tail import read_index
+from sm_magics.packaging.tar.tail import read_index
 
 PART = uploading.PART
 

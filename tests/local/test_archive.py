@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_service import IMAGE, archive
 
-from sm_magics.local import archive as archives
-from sm_magics.local.archive import BadArchiveError, extract
-from sm_magics.local.versions import Variant
+from sm_magics.local.hosting import archive as archives
+from sm_magics.local.hosting.archive import BadArchiveError, extract
+from sm_magics.local.hosting.versions import Variant
 
 
 def unpack(tmp_path, data: bytes):

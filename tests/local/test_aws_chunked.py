@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sm_magics.local.aws_chunked import ChunkedBody, Signer
-from sm_magics.local.errors import ApiError
-from sm_magics.local.sigv4 import signing_key
+from sm_magics.local.protocol.errors import ApiError
+from sm_magics.local.protocol.sigv4 import signing_key
+from sm_magics.local.s3.aws_chunked import ChunkedBody, Signer
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 SEED = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from local_service import DOUBLE, Service, variant
 
-from sm_magics.local.quotas import MOST_INSTANCES
+from sm_magics.local.hosting.quotas import MOST_INSTANCES
 
 TRIPLE = DOUBLE.replace("return 2", "return 3")
 UNLOADABLE = """

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import pytest
 from local_service import BUCKET, DOUBLE, Service, variant, wait_until
 
-from sm_magics.local.capture import Captured, line
+from sm_magics.local.hosting.capture import Captured, line
 
 CONFIG = {
     "InitialSamplingPercentage": 100,

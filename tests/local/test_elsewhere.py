@@ -12,11 +12,11 @@ import pytest
 from botocore.exceptions import ClientError
 from local_service import wait_until
 
-from sm_magics.local import elsewhere
-from sm_magics.local.elsewhere import Elsewhere
-from sm_magics.local.errors import ApiError
-from sm_magics.local.sigv4 import Claim
-from sm_magics.local.wire import Request
+from sm_magics.local.elsewhere import child as elsewhere
+from sm_magics.local.elsewhere.child import Elsewhere
+from sm_magics.local.protocol.errors import ApiError
+from sm_magics.local.protocol.sigv4 import Claim
+from sm_magics.local.protocol.wire import Request
 
 with_moto = pytest.mark.skipif(not elsewhere.is_installed(), reason="moto is not installed")
 
@@ -24,7 +24,7 @@ with_moto = pytest.mark.skipif(not elsewhere.is_installed(), reason="moto is not
 def moto_of(service) -> psutil.Process | None:
     for child in psutil.Process(service.process.pid).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if "sm_magics.local.moto_server" in child.cmdline():
+            if "sm_magics.local.elsewhere.moto_server" in child.cmdline():
                 return child
     return None
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sm_magics.local.errors import ApiError
-from sm_magics.local.fleet import MOST_LOSSES, PATIENCE, Fleet, VersionFailedError
+from sm_magics.local.hosting.fleet import MOST_LOSSES, PATIENCE, Fleet, VersionFailedError
+from sm_magics.local.protocol.errors import ApiError
 from sm_magics.serving.messages import Answer, Request
 
 REQUEST = Request("POST", "/invocations", (), b"")

@@ -10,16 +10,16 @@ import sys
 import psutil
 from local_service import DOUBLE, IMAGE, PATIENCE, fresh_home, model_archive, variant, wait_until
 
-from sm_magics.local import endpoints as transitions
-from sm_magics.local import fleet
 from sm_magics.local.account import Account
-from sm_magics.local.blobs import Blobs
-from sm_magics.local.endpoints import Endpoints
-from sm_magics.local.interpreters import Interpreters
-from sm_magics.local.logs import Logs
-from sm_magics.local.objects import Objects
-from sm_magics.local.paging import Pages
+from sm_magics.local.cloudwatch.logs import Logs
+from sm_magics.local.hosting import endpoints as transitions
+from sm_magics.local.hosting import fleet
+from sm_magics.local.hosting.endpoints import Endpoints
+from sm_magics.local.hosting.interpreters import Interpreters
+from sm_magics.local.protocol.paging import Pages
 from sm_magics.local.resources import Resources
+from sm_magics.local.s3.blobs import Blobs
+from sm_magics.local.s3.objects import Objects
 from sm_magics.local.store import Store
 from sm_magics.serving.messages import Request
 

@@ -12,13 +12,13 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 from local_service import IMAGE, variant
 
-from sm_magics.local import runtime
 from sm_magics.local.account import Account
-from sm_magics.local.errors import ApiError
-from sm_magics.local.runtime import Runtime
+from sm_magics.local.hosting import runtime
+from sm_magics.local.hosting.runtime import Runtime
+from sm_magics.local.hosting.variants import variants_of
+from sm_magics.local.protocol.errors import ApiError
+from sm_magics.local.protocol.wire import Request, Response
 from sm_magics.local.service import service_model
-from sm_magics.local.variants import variants_of
-from sm_magics.local.wire import Request, Response
 from sm_magics.serving.messages import Answer
 from sm_magics.serving.stream import Stream
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from sm_magics.local import logs as log_store
-from sm_magics.local.logs import Logs
+from sm_magics.local.cloudwatch import logs as log_store
+from sm_magics.local.cloudwatch.logs import Logs
 from sm_magics.local.store import Store
 
 GROUP = "/aws/sagemaker/Endpoints/talking"

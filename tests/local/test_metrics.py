@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_service import DOUBLE, wait_until
 
-from sm_magics.local.metrics import DAYS, Metric, Metrics, Summary
-from sm_magics.local.query import document
+from sm_magics.local.cloudwatch.metrics import DAYS, Metric, Metrics, Summary
+from sm_magics.local.protocol.query import document
 from sm_magics.local.store import Store
 
 SLOW = DOUBLE.replace("    return [factor", "    import time; time.sleep(0.02); return [factor")
@@ -277,7 +277,7 @@ def test_minutes_become_periods_and_old_ones_go(store, monkeypatch):
 
 
 def test_a_form_is_what_its_shape_says(tmp_path):
-    from sm_magics.local.errors import ApiError
+    from sm_magics.local.protocol.errors import ApiError
     from sm_magics.local.service import service_model
 
     shape = service_model("cloudwatch").operation_model("GetMetricData").input_shape

@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_service import BUCKET
 
-from sm_magics.local.blobs import Blobs, Draft
-from sm_magics.local.errors import ApiError
-from sm_magics.local.objects import Objects
+from sm_magics.local.protocol.errors import ApiError
+from sm_magics.local.s3.blobs import Blobs, Draft
+from sm_magics.local.s3.objects import Objects
 from sm_magics.local.store import Store
 
 ODD = "a b/ü~(1)+=&@:$!'*,;é%20/../x//y.txt"

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_service import BUCKET
 
-from sm_magics.local.blobs import Blobs
-from sm_magics.local.objects import Objects
-from sm_magics.local.s3_listings import Query, S3Listings
+from sm_magics.local.s3.blobs import Blobs
+from sm_magics.local.s3.listings import Query, S3Listings
+from sm_magics.local.s3.objects import Objects
 from sm_magics.local.store import Store
 
 FOLDER = "both/"

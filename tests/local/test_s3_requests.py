@@ -17,7 +17,7 @@ import botocore.credentials
 import pytest
 from local_service import BUCKET
 
-from sm_magics.local.sigv4 import signing_key
+from sm_magics.local.protocol.sigv4 import signing_key
 
 CHUNK = 64 * 1024
 

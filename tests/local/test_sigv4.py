@@ -15,16 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sm_magics.local.sigv4 import (
-    EMPTY,
-    UNSIGNED,
-    Reason,
-    RefusedError,
-    claim_of,
-    signing_key,
-    verify,
-)
-from sm_magics.local.wire import Request
+from sm_magics.local.protocol.sigv4 import EMPTY, UNSIGNED, Reason, RefusedError, claim_of, signing_key, verify
+from sm_magics.local.protocol.wire import Request
 
 KEY, SECRET, HOST = "AKIAABCDEFGHIJKLMNOP", "a-secret", "127.0.0.1:9911"
 CREDENTIALS = botocore.credentials.Credentials(KEY, SECRET)
@@ -205,7 +197,7 @@ def test_a_presigned_url_of_odd_characters_or_lengths_is_incomplete(service, cha
 
 
 def test_a_body_is_refused_as_soon_as_it_is_too_long():
-    from sm_magics.local.errors import ApiError
+    from sm_magics.local.protocol.errors import ApiError
 
     async def endless():
         return {"type": "http.request", "body": b"x" * 1000, "more_body": True}

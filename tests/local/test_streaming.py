@@ -9,7 +9,7 @@ from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import ClientError, EventStreamError
 from local_service import wait_until
 
-from sm_magics.local import event_stream
+from sm_magics.local.hosting import event_stream
 
 STREAMING = """
 import json, os, time

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from local_service import IMAGE, PATIENCE, variant
 
-from sm_magics.local import endpoint_records
 from sm_magics.local.account import Account
-from sm_magics.local.blobs import Blobs
-from sm_magics.local.endpoints import Endpoints
-from sm_magics.local.errors import ApiError
-from sm_magics.local.interpreters import Interpreters
-from sm_magics.local.logs import Logs
-from sm_magics.local.objects import Objects
-from sm_magics.local.paging import Pages
+from sm_magics.local.cloudwatch.logs import Logs
+from sm_magics.local.hosting import endpoint_records
+from sm_magics.local.hosting.endpoints import Endpoints
+from sm_magics.local.hosting.interpreters import Interpreters
+from sm_magics.local.hosting.versions import Version
+from sm_magics.local.protocol.errors import ApiError
+from sm_magics.local.protocol.paging import Pages
 from sm_magics.local.resources import Resources
+from sm_magics.local.s3.blobs import Blobs
+from sm_magics.local.s3.objects import Objects
 from sm_magics.local.store import Store
-from sm_magics.local.versions import Version
 
 SNAPSHOT = {
     "config": {"EndpointConfigName": "any", "ProductionVariants": [variant("any", InitialVariantWeight=1.0)]},

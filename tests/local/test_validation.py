@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_service import IMAGE, variant
 
-from sm_magics.local import codec
-from sm_magics.local.errors import ApiError
+from sm_magics.local.protocol import codec
+from sm_magics.local.protocol.errors import ApiError
+from sm_magics.local.protocol.validation import pattern
 from sm_magics.local.service import service_model
-from sm_magics.local.validation import pattern
 
 SAGEMAKER = [
     "CreateModel",

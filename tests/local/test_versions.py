@@ -8,11 +8,11 @@ from pathlib import Path
 
 from local_service import DOUBLE, IMAGE, fresh_home, variant
 
-from sm_magics.local.dependencies import Dependencies
-from sm_magics.local.interpreters import Interpreters
-from sm_magics.local.logs import Logs
+from sm_magics.local.cloudwatch.logs import Logs
+from sm_magics.local.hosting.dependencies import Dependencies
+from sm_magics.local.hosting.interpreters import Interpreters
+from sm_magics.local.hosting.versions import Version
 from sm_magics.local.store import Store
-from sm_magics.local.versions import Version
 from sm_magics.serving.messages import Answer, Request
 
 SNAPSHOT = {

@@ -17,7 +17,8 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 
 from sm_magics import errors
-from sm_magics.packaging import Report, warm
+from sm_magics.packaging import Report
+from sm_magics.packaging.proving import warm
 
 SETUP = """
 import torch

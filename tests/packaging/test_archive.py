@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sm_magics.errors import ArchiveError, PackagingError
 from sm_magics.packaging import Package
 from sm_magics.packaging.archive import Member, new_archive, read_contents
-from sm_magics.packaging.replacing import replacing
+from sm_magics.packaging.tar.replacing import replacing
 
 NAMES = st.from_regex(r"[a-zé_][a-z0-9_é .-]{0,120}\.(py|txt|bin)", fullmatch=True)
 # Pieces that compress and pieces that do not, longer together than one chunk.

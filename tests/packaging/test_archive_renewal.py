@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from sm_magics.errors import PackagingError
-from sm_magics.packaging import tail
 from sm_magics.packaging.archive import Member, new_archive, read_contents
-from sm_magics.packaging.tail import read_index
+from sm_magics.packaging.tar import tail
+from sm_magics.packaging.tar.tail import read_index
 
 WEIGHTS = random.Random(1).randbytes(3_000_000)
 

@@ -14,7 +14,7 @@ import pytest
 from sm_magics.errors import ArchiveError, PackagingError
 from sm_magics.packaging import Package, combining
 from sm_magics.packaging.archive import combine, read_contents
-from sm_magics.packaging.tail import read_index
+from sm_magics.packaging.tar.tail import read_index
 
 CODE = {"inference.py": b"def model_fn(model_dir): ...\n", "helper/names.py": b"x = 1\n"}
 

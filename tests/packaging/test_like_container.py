@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from sm_magics.packaging import like_container, package, warm
-from sm_magics.packaging.container import Container
+from sm_magics.packaging import package
 from sm_magics.packaging.proof import prove
+from sm_magics.packaging.proving import like_container, warm
+from sm_magics.packaging.proving.container import Container
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHERS = [version for version in ("3.10", "3.11", "3.12", "3.13") if version != HERE]

@@ -16,9 +16,9 @@ import torch
 from sm_magics.authoring import Author, CodeFolder
 from sm_magics.authoring.image import image
 from sm_magics.errors import PackagingError
-from sm_magics.packaging import warm
-from sm_magics.packaging.container import Container
 from sm_magics.packaging.proof import prove
+from sm_magics.packaging.proving import warm
+from sm_magics.packaging.proving.container import Container
 
 AUTHOR = Author(notebook="work/digits.ipynb", session="this", execution_count=4, cell_id="abc-1")
 NPY = "application/x-npy"

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from sm_magics.authoring import Author, CodeFolder
-from sm_magics.packaging import Package, warm
-from sm_magics.packaging.memory import GIB, INSTANCES, MB, advice, fits, workers_that_fit
+from sm_magics.packaging import Package
 from sm_magics.packaging.proof import prove
+from sm_magics.packaging.proving import warm
+from sm_magics.packaging.proving.memory import GIB, INSTANCES, MB, advice, fits, workers_that_fit
 
 AUTHOR = Author("digits.ipynb", "this", 7, "")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sm_magics.packaging.remedies import remedy
+from sm_magics.packaging.proving.remedies import remedy
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from sm_magics.errors import FileConflictError
-from sm_magics.packaging import Package, package, tail
+from sm_magics.packaging import Package, package
 from sm_magics.packaging.archive import read_contents
-from sm_magics.packaging.tail import read_index
+from sm_magics.packaging.tar import tail
+from sm_magics.packaging.tar.tail import read_index
 
 SCRIPT = """
 import torch

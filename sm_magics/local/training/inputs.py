@@ -23,9 +23,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sm_magics.local.archive import BadArchiveError, extract
-from sm_magics.local.errors import invalid, unsupported
-from sm_magics.local.objects import Object, Objects
+from sm_magics.local.hosting.archive import BadArchiveError, extract
+from sm_magics.local.protocol.errors import invalid, unsupported
+from sm_magics.local.s3.objects import Object, Objects
 
 from .contract import Program
 from .failure import JobFailed

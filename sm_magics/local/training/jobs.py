@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from sm_magics.local.account import Account
-from sm_magics.local.errors import Kind
-from sm_magics.local.interpreters import Interpreters
-from sm_magics.local.logs import Logs
-from sm_magics.local.metrics import Metric, Metrics
-from sm_magics.local.objects import Objects
+from sm_magics.local.cloudwatch.logs import Logs
+from sm_magics.local.cloudwatch.metrics import Metric, Metrics
+from sm_magics.local.hosting.interpreters import Interpreters
+from sm_magics.local.protocol.errors import Kind
+from sm_magics.local.protocol.wire import IS_WAITER, MAY_HOLD
 from sm_magics.local.resources import Resource, Resources
-from sm_magics.local.wire import IS_WAITER, MAY_HOLD
+from sm_magics.local.s3.objects import Objects
 
 from .failure import LONGEST, JobFailed
 from .layout import HOST, Layout

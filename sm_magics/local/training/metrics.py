@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sm_magics.local.errors import invalid
+from sm_magics.local.protocol.errors import invalid
 from sm_magics.serving.settings import inherited
 
 #: Bytes of lines that wait to be looked at; a job that prints faster loses metrics, not its log.

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from sm_magics.local.account import Account
-from sm_magics.local.errors import Kind, invalid, unsupported
-from sm_magics.local.objects import Objects
+from sm_magics.local.protocol.errors import Kind, invalid, unsupported
 from sm_magics.local.resources import Resource, Resources
+from sm_magics.local.s3.objects import Objects
 
 from . import metrics
 from .contract import Program

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from sm_magics.local.blobs import Blob, Draft
-from sm_magics.local.errors import invalid, unsupported
-from sm_magics.local.objects import Objects
+from sm_magics.local.protocol.errors import invalid, unsupported
+from sm_magics.local.s3.blobs import Blob, Draft
+from sm_magics.local.s3.objects import Objects
 
 from .failure import JobFailed
 from .layout import Layout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sm_magics.local.errors import ApiError, invalid
+from sm_magics.local.protocol.errors import ApiError, invalid
 
 
 def no_such_job() -> ApiError:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm_magics.local.objects import Objects
-from sm_magics.local.versions import PYTHON
+from sm_magics.local.hosting.versions import PYTHON
+from sm_magics.local.s3.objects import Objects
 from sm_magics.serving.environment import layer
 from sm_magics.serving.requirements import RequirementsFailed
 from sm_magics.serving.settings import inherited

@@ -1,0 +1,1 @@
+"""What can be found in ``code/`` without running it."""

@@ -1,0 +1,1 @@
+"""What ``code/`` needs beyond the image: distributions, and files of the user's own."""

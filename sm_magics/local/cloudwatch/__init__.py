@@ -1,0 +1,1 @@
+"""CloudWatch's metrics and logs, from what endpoints and training jobs do."""

@@ -1,0 +1,1 @@
+"""The rest of AWS, from moto's server."""

@@ -1,0 +1,1 @@
+"""SageMaker hosting and runtime: models, configurations, endpoints, and what answers for them."""

@@ -1,0 +1,1 @@
+"""S3 on this machine, on disk and durable."""

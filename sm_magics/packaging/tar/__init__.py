@@ -1,0 +1,1 @@
+"""The bytes of an archive: tar entries, gzip members, hashes, and putting a file in its place."""
