@@ -135,7 +135,7 @@ def _make(directory: Path, base: str, wanted: list[str], pins: str, *, file: Pat
         _install([*command, "--requirement", str(file)], listener)
     purelib = _output([executable, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).strip()
     # The model server itself, and nothing else of where it is installed.
-    (Path(purelib) / "sm_magics").symlink_to(Path(__file__).parents[1], target_is_directory=True)
+    (Path(purelib) / "sm_magics").symlink_to(Path(__file__).parents[2], target_is_directory=True)
 
 
 def _install(command: list[str], listener: Listener) -> None:
