@@ -197,7 +197,7 @@ class Claims:
         try:
             if entry is not None:
                 check_notebook(path, entry, notebook_name(author, self.model_dir))
-            if there == digest:
+            if digest and there == digest:
                 return None
             if entry is None:
                 raise stranger(path, self.model_dir, record)

@@ -399,18 +399,18 @@ def test_an_endpoint_that_is_being_created_is_deleted_once_that_has_ended(live, 
 def test_ctrl_c_before_the_endpoint_leaves_what_the_hint_cleans_up(live, monkeypatch):
     made = []
 
-    def interrupted(connection, operation, request, *, may_exist=False):
-        if operation == "create_endpoint":
+    def interrupted(request, planned, connection):
+        if request.operation == "CreateEndpoint":
             raise KeyboardInterrupt
-        made.append(operation)
-        return call(connection, operation, request, may_exist=may_exist)
+        made.append(request.operation)
+        return call(request, planned, connection)
 
     call = deploying._call
     with monkeypatch.context() as patched:
         patched.setattr(deploying, "_call", interrupted)
         error = live.raised(f"%sm_deploy net -e {live.name}")
     assert type(error) is errors.DeploymentInterrupted
-    assert made == ["create_model", "create_endpoint_config"]
+    assert made == ["CreateModel", "CreateEndpointConfig"]
     assert len(left_over(live.name)) == 2
     hinted = error.hint.partition("#")[0].strip()
     assert hinted == f"%sm_delete {live.name}"

@@ -21,6 +21,7 @@ from sm_magics.errors import (
     UnsupportedModelError,
 )
 from sm_magics.packaging import package
+from sm_magics.packaging.tar.hashing import HashedOutput
 
 
 def files_below(directory: Path) -> dict[str, bytes]:
@@ -327,11 +328,15 @@ def test_a_full_disk_leaves_the_earlier_model_and_archive(tmp_path, monkeypatch,
     package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
     before = files_below(tmp_path)
 
-    def full(*_: object) -> None:
+    write = HashedOutput.write
+
+    def full(output: object, *data: Any) -> int:
+        if isinstance(output, HashedOutput) and output._file is None:
+            return write(output, *data)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    target = {"weights": "weights._write_storage", "archive": "archive._GzipWriter._emit"}[where]
-    monkeypatch.setattr(f"sm_magics.packaging.{target}", full)
+    target = {"weights": "hashing.HashedOutput.write", "archive": "gzipping.Output.write"}[where]
+    monkeypatch.setattr(f"sm_magics.packaging.tar.{target}", full)
     with pytest.raises(PackagingError, match="no space left"):
         package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
 

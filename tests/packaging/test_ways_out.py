@@ -78,12 +78,14 @@ def test_hints_call_the_model_by_its_name(tmp_path):
     assert caught.value.hint.startswith('mt.to_empty(device="cpu") ')
 
 
-@pytest.mark.parametrize(("where", "option"), [("weights", "--model-dir"), ("archive", "--archive")])
+@pytest.mark.parametrize(
+    ("where", "option"), [("weights.save", "--model-dir"), ("tar.gzipping.Output.write", "--archive")]
+)
 def test_a_full_disk_names_the_option_for_the_file_that_found_no_room(tmp_path, monkeypatch, where, option):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(f"sm_magics.packaging.{where}.{'save' if where == 'weights' else '_GzipWriter.write'}", full)
+    monkeypatch.setattr(f"sm_magics.packaging.{where}", full)
     with pytest.raises(PackagingError, match="no space left") as caught:
         package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
     assert f"{option} ANOTHER_DIRECTORY" in caught.value.hint

@@ -10,11 +10,13 @@ import re
 import sysconfig
 import tokenize
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import Distribution
 from pathlib import Path
 
 from sm_magics.authoring.slicing.live import own_file
+from sm_magics.authoring.source import parse
 
 _CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", re.ASCII)  # PEP 263
 _COMPILED = {".so", ".pyd", ".dylib", ".dll"}
@@ -30,17 +32,15 @@ class LocalModule:
     name
         The module.
     files
-        Their contents by path below ``code/``. Python source is in UTF-8, whatever it was in.
+        Their contents by path below ``code/``. Python source is in UTF-8, whatever it was in. What is called ``.py``
+        and is no Python stays behind: nothing can import it.
     compiled
         Extension modules among its files, which are not copied: they are of this machine.
-    unreadable
-        Files that could not be read.
     """
 
     name: str
     files: Mapping[str, bytes]
     compiled: tuple[str, ...] = ()
-    unreadable: tuple[str, ...] = field(default=())
 
 
 def beside(module: str) -> LocalModule | None:
@@ -87,7 +87,6 @@ def _package(name: str, folder: Path) -> LocalModule:
 def _taken(name: str, paths: Mapping[str, Path]) -> LocalModule:
     files: dict[str, bytes] = {}
     compiled = []
-    unreadable = []
     for relative, path in paths.items():
         hidden = any(part.startswith(".") or part == "__pycache__" for part in Path(relative).parts)
         if hidden or path.suffix in _LEFT_OUT or not path.is_file():
@@ -95,16 +94,16 @@ def _taken(name: str, paths: Mapping[str, Path]) -> LocalModule:
         if path.suffix in _COMPILED:
             compiled.append(relative)
             continue
-        try:
+        with suppress(OSError, SyntaxError, ValueError):
             files[relative] = _source(path) if path.suffix == ".py" else path.read_bytes()
-        except (OSError, SyntaxError, ValueError):
-            unreadable.append(relative)
-    return LocalModule(name, files, tuple(compiled), tuple(unreadable))
+    return LocalModule(name, files, tuple(compiled))
 
 
 def _source(path: Path) -> bytes:
     with tokenize.open(path) as file:
         lines = file.readlines()
+    if parse("".join(lines)) is None:
+        raise SyntaxError
     lines[:2] = [_CODING.sub(r"\1utf-8", line) for line in lines[:2]]
     return "".join(lines).encode()
 
