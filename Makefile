@@ -31,7 +31,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 unit: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not browser"
+	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist loadfile
 
 browser: $(INSTALLED)
 	$(BIN)/python scripts/chromium.py

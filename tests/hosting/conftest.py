@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import botocore.endpoint
 import pytest
 
-from sm_magics.hosting import connection
+from sm_magics.hosting import connection, endpoints, training
 from sm_magics.hosting.machine import ensure_running
 from sm_magics.packaging import Package
 from sm_magics.settings import Settings
@@ -72,6 +72,9 @@ def as_aws(machine, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr(connection, "_aws", {})
+    # This machine answers sooner than AWS: nobody has to wait for it as long.
+    monkeypatch.setitem(endpoints.POLL_SECONDS, False, endpoints.POLL_SECONDS[True])
+    monkeypatch.setitem(training.POLL_SECONDS, False, training.POLL_SECONDS[True])
     return Settings(
         region=address.region, instance_type="ml.m5.large", role=f"arn:aws:iam::{address.account}:role/sm-magics"
     )

@@ -35,6 +35,7 @@ def region(notebook, machine, monkeypatch, tmp_path):
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(connection, "_aws", {})
+    monkeypatch.setitem(endpoints.POLL_SECONDS, False, endpoints.POLL_SECONDS[True])
     monkeypatch.setattr(cost, "_refused", {})
     monkeypatch.setattr(cost, "rate", lambda kind, _: (Decimal("0.115"), ""))
     monkeypatch.setattr(seen, "home", lambda: tmp_path)
