@@ -161,7 +161,7 @@ def test_an_interrupt_leaves_the_old_archive_and_nothing_else(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from sm_magics.packaging.replacing import replacing
+from sm_magics.packaging.tar.replacing import replacing
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()

@@ -248,7 +248,7 @@ def test_whenever_it_stops_the_archive_is_the_old_one_or_the_new_one(tmp_path, m
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from sm_magics.packaging import tail
+from sm_magics.packaging.tar import tail
 from sm_magics.packaging.archive import Member, new_archive
 tail.LARGE = 1 << 20
 moment, keep, directory = int(sys.argv[1]), sys.argv[2] == "keep", Path(sys.argv[3])
