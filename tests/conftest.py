@@ -21,9 +21,14 @@ from sm_magics.home import ServiceAddress
 
 PATIENCE = 60.0
 
-# The machine may be busy: how long an example takes says nothing about what is tested.
+# The machine may be busy: how long an example takes says nothing about what is tested. In CI the examples are the same
+# every time, as in Hypothesis's own profile for it.
 hypothesis.settings.register_profile(
-    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    database=None if os.environ.get("CI") else hypothesis.settings.default.database,
 )
 hypothesis.settings.load_profile("unhurried")
 
