@@ -1,6 +1,6 @@
 # make demo      the first tutorial, executed on SageMaker on this machine
 # make test      lint, types, unit tests, the serving contract, the notebooks
-# make test-all  the same and the long ones: the matrix of versions, soak and kill tests
+# make test-all  the same, JupyterLab in a browser, and the long ones: the matrix of versions, soak and kill tests
 # make screenshots  pictures of the tutorials' outputs, light and dark
 # make lab       JupyterLab on the notebooks
 
@@ -14,9 +14,9 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
-test: check unit notebooks browser
+test: check unit notebooks
 
-test-all: test long
+test-all: test browser long
 
 long: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

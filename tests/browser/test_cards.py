@@ -62,9 +62,9 @@ def test_an_endpoints_card_goes_on_by_itself(open_notebook, lab, packed):
     expect(broken).to_contain_text("OSError: <img src=x onerror=alert(1)> is no file")
     expect(broken).to_contain_text("model_fn raised")
     expect(broken.locator("img")).to_have_count(0)
-    expect(broken.locator("pre")).to_be_hidden()
+    expect(broken.locator("details pre")).to_be_hidden()
     broken.get_by_text("Traceback", exact=True).click()
-    expect(broken.locator("pre")).to_contain_text("code/inference.py")
+    expect(broken.locator("details pre")).to_contain_text("code/inference.py")
 
     living = notebook.outputs(1)
     expect(living).to_contain_text("being created · this machine")
