@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+import tokenize
 import warnings
 from bisect import bisect_left, bisect_right
+from pathlib import Path
 
 from sm_magics.errors import CellSyntaxError
 
 # What CPython's tokenizer takes for a line; str.splitlines would also split at form feeds and Unicode separators.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", re.ASCII)  # PEP 263
 _MAGIC = re.compile(r"\s*(?:[%!?]|[\w, ]+=\s*[%!])|.*\?\s*$")
 
 
@@ -61,6 +64,20 @@ def parse(text: str) -> ast.Module | None:
             return ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+
+
+def read_module(path: Path) -> str:
+    """Return the text of a module, to be written as UTF-8, whatever encoding the file declares (PEP 263).
+
+    Raises
+    ------
+    OSError, SyntaxError, ValueError
+        If it cannot be read, or is not in the encoding that it declares.
+    """
+    with tokenize.open(path) as file:
+        lines = file.readlines()
+    lines[:2] = [_CODING.sub(r"\1utf-8", line) for line in lines[:2]]
+    return "".join(lines)
 
 
 def parse_cell(text: str, *, filename: str = "the cell") -> ast.Module:

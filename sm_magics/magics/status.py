@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_magic, magics_class
@@ -15,10 +14,11 @@ from sm_magics.errors import SmMagicsError
 from sm_magics.settings import LOCAL
 
 from . import following, parsing
+from .cards import located
 from .session import SessionMagics, SmMagics
 
 if TYPE_CHECKING:
-    from sm_magics.hosting import Diagnosis, Endpoint
+    from sm_magics.hosting import Endpoint
     from sm_magics.hosting.cost import Cost
 
 _MOST_PRICED = 50
@@ -48,7 +48,7 @@ class StatusMagics(SessionMagics):
         endpoint.outcome = ""  # how it is, not what a deployment did
         endpoint = endpoint.wait() if options.wait else endpoint.fetch()
         endpoint.notes = self._verified(endpoint)
-        shown = render.endpoint(endpoint, self._located(endpoint.explain(), endpoint))
+        shown = render.endpoint(endpoint, located(self.session, endpoint.explain(), endpoint))
         self.session.show_endpoint(endpoint, shown)
         return self.session.result(endpoint, options.out)
 
@@ -118,18 +118,6 @@ class StatusMagics(SessionMagics):
                 return (found.what,) if found else ()
             self._answers[key] = found.what
         return (self._answers[key],) if key in self._answers and endpoint.is_in_service else ()
-
-    def _located(self, why: Diagnosis | None, endpoint: Endpoint) -> Diagnosis | None:
-        """Return why it failed with its place in the notebook, if it was made from here and the code is still that."""
-        if why is None or not why.path:
-            return why
-        from sm_magics.packaging.proving.tracing import Cells
-
-        try:
-            directory = Path(endpoint.tags().get("sm-magics:model-dir", "") or self.session.directory())
-        except SmMagicsError:  # without the permission to read tags
-            directory = self.session.directory()
-        return why.located(Cells(directory, directory, self.session.author())) if directory.is_dir() else why
 
 
 def _note(endpoints: Sequence[Endpoint], costs: Mapping[tuple[str, str], Cost], places: set[str]) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
-import tokenize
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sm_magics.authoring import own_file
+from sm_magics.authoring.source import read_module
 from sm_magics.errors import InferenceScriptError
 
 from .loaded import differing
-
-_CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", re.ASCII)  # PEP 263
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def own_files(modules: Iterable[str]) -> OwnFiles:
                     hint=f"!mv {path.name} my_{path.name}",
                 )
             try:
-                sources[relative] = _source(path)
+                sources[relative] = read_module(path)
                 if name_there := differing(path, sources[relative]):
                     notes.append(
                         f"{path} differs from the module that is loaded here, in {name_there}: the file is packaged."
@@ -68,14 +65,6 @@ def own_files(modules: Iterable[str]) -> OwnFiles:
                 sources.pop(relative, None)
                 notes.append(f"{path} stays behind: it cannot be read as Python ({error}).")
     return OwnFiles(dict(sorted(sources.items())), tuple(sorted(notes)))
-
-
-def _source(path: Path) -> str:
-    """Return the text of a module, to be written as UTF-8, whatever encoding the file declares."""
-    with tokenize.open(path) as file:
-        lines = file.readlines()
-    lines[:2] = [_CODING.sub(r"\1utf-8", line) for line in lines[:2]]
-    return "".join(lines)
 
 
 def imported_by(source: str) -> Iterator[str]:

@@ -6,9 +6,7 @@ They travel with the model, as files in ``code/``.
 from __future__ import annotations
 
 import importlib.util
-import re
 import sysconfig
-import tokenize
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +14,8 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 from sm_magics.authoring.slicing.live import own_file
-from sm_magics.authoring.source import parse
+from sm_magics.authoring.source import parse, read_module
 
-_CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", re.ASCII)  # PEP 263
 _COMPILED = {".so", ".pyd", ".dylib", ".dll"}
 _LEFT_OUT = {".pyc", ".pyo", ".pth"}
 
@@ -100,12 +97,10 @@ def _taken(name: str, paths: Mapping[str, Path]) -> LocalModule:
 
 
 def _source(path: Path) -> bytes:
-    with tokenize.open(path) as file:
-        lines = file.readlines()
-    if parse("".join(lines)) is None:
+    text = read_module(path)
+    if parse(text) is None:
         raise SyntaxError
-    lines[:2] = [_CODING.sub(r"\1utf-8", line) for line in lines[:2]]
-    return "".join(lines).encode()
+    return text.encode()
 
 
 def _is_installed(folder: Path) -> bool:
