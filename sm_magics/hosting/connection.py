@@ -126,6 +126,8 @@ def _at_once(params: dict[str, Any], **_: Any) -> None:
 # A prediction is not repeated behind the user's back: the model would run again.
 _CONFIG = {"sagemaker-runtime": Config(retries={"total_max_attempts": 1}, read_timeout=70)}
 
+_patience: Config | None = None  # this process's, where it is less than botocore's own
+
 _local: Connection | None = None
 _aws: dict[tuple[str, str], Connection] = {}  # by profile and region
 _lock = threading.Lock()
@@ -145,12 +147,37 @@ def connect(settings: Settings | None = None) -> Connection:
     return _to_machine(settings) if settings.where == LOCAL else _to_aws(settings)
 
 
+def limit_patience(*, connect_timeout: float, read_timeout: float, attempts: int) -> None:
+    """Have this process wait for AWS no longer than that, in seconds for each attempt; for connections made afterwards.
+
+    botocore's own minute, times five, is for a program that has nothing else to do. A prediction keeps its time.
+    """
+    global _patience  # noqa: PLW0603 - how a process is used is known to the process alone
+    _patience = Config(
+        connect_timeout=connect_timeout, read_timeout=read_timeout, retries={"total_max_attempts": attempts}
+    )
+
+
+def aws_session(profile: str, region: str) -> boto3.Session:
+    """Return a new boto3 session for AWS; empty names leave it to the environment.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such profile, or the AWS configuration cannot be read.
+    """
+    with faults.translated(is_local=False):
+        session = boto3.Session(profile_name=profile or None, region_name=region or None)
+        if _patience is not None:
+            session._session.set_default_client_config(_patience)  # noqa: SLF001 - boto3 has no way of its own
+        return session
+
+
 def _to_aws(settings: Settings) -> Connection:
     key = (settings.profile, settings.where)
     with _lock:
         if key not in _aws:
-            with faults.translated(is_local=False):
-                session = boto3.Session(profile_name=settings.profile or None, region_name=settings.where or None)
+            session = aws_session(settings.profile, settings.where)
             if not session.region_name:
                 raise ConfigurationError(
                     "No AWS region is set: not by --region, %config SmMagics.region, AWS_DEFAULT_REGION or a profile.",

@@ -11,6 +11,9 @@ from sm_magics.errors import BackendError
 from . import faults
 from .connection import Connection
 
+_STREAMS = 8
+"""Log streams that `tail` reads, those written to last: one for each container of an endpoint."""
+
 
 def group(endpoint_name: str) -> str:
     """Return the log group's name, as SageMaker has it."""
@@ -54,6 +57,51 @@ def of_streams(log_group: str, connection: Connection, *, prefix: str = "", sinc
         if faults.is_missing(error):
             return []
         raise
+
+
+def tail(
+    log_group: str, connection: Connection, most: int, *, prefix: str = "", since: datetime | None = None
+) -> tuple[list[str], bool]:
+    """Return the last lines of a log group, those of all its streams in the order of time, and whether there are more.
+
+    Asks for no more than it returns, of the few streams that were written to last: the log of an endpoint in AWS has a
+    line for each of SageMaker's own requests, and is a million lines long after a month.
+
+    Parameters
+    ----------
+    most
+        How many lines, up to 10 000.
+    prefix
+        Of the streams' names; empty for all.
+    since
+        What is older is left out.
+    """
+    client = connection.client("logs")
+    # CloudWatch Logs takes a prefix, or sorts by time, not both.
+    order: dict[str, Any] = {"logStreamNamePrefix": prefix} if prefix else {"orderBy": "LastEventTime"}
+    start = int(since.timestamp() * 1000) if since else 0
+    try:
+        with connection.calling():
+            streams = client.describe_log_streams(logGroupName=log_group, descending=not prefix, **order)["logStreams"]
+            streams.sort(key=lambda stream: stream.get("lastEventTimestamp") or 0, reverse=True)
+            events = [
+                (event["timestamp"], event["message"])
+                for stream in streams[:_STREAMS]
+                for event in client.get_log_events(
+                    logGroupName=log_group,
+                    logStreamName=stream["logStreamName"],
+                    startTime=start,
+                    startFromHead=False,
+                    limit=most,
+                )["events"]
+            ]
+    except BackendError as error:
+        if faults.is_missing(error):
+            return [], False
+        raise
+    events.sort(key=lambda event: event[0])  # stable: lines of one moment stay in their order
+    more = len(events) >= most or len(streams) > _STREAMS
+    return [message for _, message in events[-most:]], more
 
 
 def _events(client: Any, log_group: str, stream: str, start: int) -> Iterator[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,11 +19,12 @@ from sm_magics.errors import (
     TrainingJobTimeout,
 )
 from sm_magics.packaging import Package
-from sm_magics.progress import Listener, Progress, StatusChanged, ignore
+from sm_magics.progress import Listener, Progress, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import diagnosis, faults, logs, names, outputs, watching
-from .connection import Connection, connect
+from . import diagnosis, faults, logs, names, outputs
+from .connection import connect
+from .resource import Resource
 
 COMPLETED = "Completed"
 MOVING = frozenset({"InProgress", "Stopping"})
@@ -44,21 +43,13 @@ class Metric:
     when: datetime | None = None
 
 
-@dataclass
-class TrainingJob:
+@dataclass(repr=False)
+class TrainingJob(Resource):
     """A SageMaker training job, identified by where it is and its name.
 
     Attributes
     ----------
-    name
-        The job's name.
-    where
-        ``local`` or the AWS region's name.
-    status, detail
-        SageMaker's ``TrainingJobStatus`` and ``SecondaryStatus``, as of the last `fetch`.
-    reason
-        ``FailureReason``, empty unless it failed.
-    created, started, ended
+    started, ended
         When; aware datetimes, None for what has not come yet.
     billable_seconds
         What AWS bills, None while it runs.
@@ -70,12 +61,6 @@ class TrainingJob:
         DescribeTrainingJob's answer.
     """
 
-    name: str
-    where: str = LOCAL
-    status: str = ""
-    detail: str = ""
-    reason: str = ""
-    created: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
     billable_seconds: int | None = None
@@ -83,24 +68,7 @@ class TrainingJob:
     instance_type: str = ""
     instance_count: int = 0
     model_uri: str = ""
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    settings: Settings = field(default_factory=Settings, repr=False)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def __repr__(self) -> str:
-        return f"TrainingJob({self.name!r}, {self.place}, {self.status or 'not fetched'})"
-
-    @property
-    def place(self) -> str:
-        """The place as it is shown to people."""
-        return "this machine" if self.where == LOCAL else self.where
-
-    @property
-    def connection(self) -> Connection:
-        """The connection that reaches it."""
-        return connect(self.settings.override(region=self.where))
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_moving(self) -> bool:
@@ -199,34 +167,21 @@ class TrainingJob:
         Interrupted
             On Ctrl-C. It goes on.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause, last = threading.Event(), ("", "")
         try:
-            while True:
-                self.fetch()
-                if (self.status, self.detail) != last:
-                    last = self.status, self.detail
-                    listener(StatusChanged(self.name, *last))
-                if not self.is_moving:
-                    break
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise TrainingJobTimeout(
-                        f"{self.name} on {self.place} is still {self.detail or self.status}. It goes on.",
-                        hint=f"%sm_attach {self.name} --wait",
-                    )
-                pause.wait(POLL_SECONDS[self.connection.is_local])
+            has_ended = self.settle(POLL_SECONDS[self.where == LOCAL], timeout, listener)
         except KeyboardInterrupt as error:
             raise Interrupted(
                 f"Interrupted: {self.name} on {self.place} goes on without this cell.",
                 hint=f"%sm_attach {self.name} --wait",
             ) from error
+        if not has_ended:
+            raise TrainingJobTimeout(
+                f"{self.name} on {self.place} is still {self.detail or self.status}. It goes on.",
+                hint=f"%sm_attach {self.name} --wait",
+            )
         if self.status != COMPLETED:
             raise self.failure()
         return self
-
-    def watch(self, listener: Listener) -> watching.Watch:
-        """Have a listener told of each status from now on, on a thread of its own. See `watching.watch`."""
-        return watching.watch(self, listener)
 
     def logs(self) -> list[str]:
         """Return every line that its containers have printed, those of one host after the other's."""
@@ -236,11 +191,7 @@ class TrainingJob:
         """Return why it failed, out of SageMaker's reason and its log; None where it has not."""
         if self.status != "Failed":
             return None
-        try:
-            log = self.logs()
-        except BackendError:
-            log = []  # the reason alone is better than an error about the log
-        return diagnosis.explain(self.reason, log)
+        return diagnosis.explain(self.reason, self.known_log())
 
     def failure(self) -> TrainingJobFailed:
         """Return the error that says why it did not complete."""
@@ -336,6 +287,32 @@ def attach(name: str, settings: Settings | None = None) -> TrainingJob:
     """
     settings = settings or Settings()
     return TrainingJob(name, connect(settings).where, settings=settings).fetch()
+
+
+def listed(connection: Connection, most: int = 100) -> list[TrainingJob]:
+    """Return the training jobs at a place, newest first: name, status and times, as ListTrainingJobs has them.
+
+    Parameters
+    ----------
+    most
+        How many at the most, up to the 100 that one request gives.
+    """
+    with connection.calling():
+        answer = connection.client("sagemaker").list_training_jobs(
+            SortBy="CreationTime", SortOrder="Descending", MaxResults=most
+        )
+    return [
+        TrainingJob(
+            name=row["TrainingJobName"],
+            where=connection.where,
+            status=row["TrainingJobStatus"],
+            created=row["CreationTime"],
+            ended=row.get("TrainingEndTime"),
+            raw=row,
+            settings=connection.settings,
+        )
+        for row in answer["TrainingJobSummaries"]
+    ]
 
 
 def _read(value: str) -> Any:

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-import boto3
-
 from sm_magics.errors import (
     AccessDenied,
     ConfigurationError,
@@ -30,7 +28,7 @@ from sm_magics.errors import (
 )
 from sm_magics.progress import Listener, StatusChanged, StatusUnknown
 
-from .connection import Connection
+from .connection import Connection, aws_session
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -270,9 +268,7 @@ def renew(connection: Connection) -> None:
     if connection.is_local:
         return
     with connection._lock:  # noqa: SLF001 - its clients are made under it
-        connection.session = boto3.Session(
-            profile_name=connection.settings.profile or None, region_name=connection.region
-        )
+        connection.session = aws_session(connection.settings.profile, connection.region)
         connection._clients.clear()  # noqa: SLF001
 
 
