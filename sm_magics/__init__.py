@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .packaging.proof import prove
     from .settings import Settings
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "CodeFolder",
@@ -52,6 +52,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name's module when the name is first used."""
+    if name == "__version__":  # it stands in labextension/package.json
+        from importlib.metadata import version
+
+        return version("sm-magics")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
