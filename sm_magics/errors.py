@@ -208,12 +208,17 @@ class ModelError(PredictionError):
         The Python traceback out of the worker, empty if there was none.
     status
         HTTP status that the container gave, 0 for a time-out.
+    diagnosis
+        The traceback, read: an `sm_magics.hosting.Diagnosis`. None if there was none.
     """
 
-    def __init__(self, message: str, *, hint: str = "", traceback: str = "", status: int = 500) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", traceback: str = "", status: int = 500, diagnosis: object = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.traceback = traceback
         self.status = status
+        self.diagnosis = diagnosis
 
 
 class BackendError(SmMagicsError):

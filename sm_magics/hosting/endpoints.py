@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,17 +10,17 @@ from typing import Any
 
 from sm_magics import sdk
 from sm_magics.errors import (
-    BackendError,
     DeploymentInterrupted,
     EndpointFailed,
     EndpointNotFound,
     EndpointTimeout,
 )
-from sm_magics.progress import Listener, StatusChanged, ignore
-from sm_magics.settings import LOCAL, Settings
+from sm_magics.progress import Listener, ignore
+from sm_magics.settings import LOCAL
 
-from . import consistency, diagnosis, invoking, logs, names, references, watching
-from .connection import Connection, connect, found
+from . import consistency, diagnosis, invoking, logs, names, references
+from .connection import Connection, found
+from .resource import Resource
 
 IN_SERVICE = "InService"
 FAILED = "Failed"
@@ -36,68 +35,64 @@ POLL_SECONDS = {True: 0.05, False: 5.0}
 """How long to wait between two looks at an endpoint on its way, on this machine, and in AWS."""
 
 
-@dataclass
-class Endpoint:
+@dataclass(frozen=True)
+class Asked:
+    """What a deployment has asked for.
+
+    SageMaker answers from several places, and not all of them know at once: for a moment an endpoint that was just
+    created may be unknown, and one that is being updated in service with what it served before. The latter is also
+    what an update that failed ends in; its LastModifiedTime tells the two apart.
+
+    Attributes
+    ----------
+    config_name
+        The endpoint configuration; empty where nothing was asked for.
+    before
+        The endpoint's LastModifiedTime when it was not updated yet; None for one that was created.
+    when
+        As `time.time` has it.
+    """
+
+    config_name: str = ""
+    before: datetime | None = None
+    when: float = 0.0
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether there may still be places that do not know of it."""
+        return time.time() - self.when < consistency.SECONDS
+
+
+@dataclass(repr=False)
+class Endpoint(Resource):
     """A SageMaker endpoint, identified by where it is and its name.
 
     Attributes
     ----------
-    name
-        The endpoint's name.
-    where
-        ``local`` or the AWS region's name.
     status
-        SageMaker's own word, as of the last `fetch`.
-    reason
-        ``FailureReason``, empty unless it failed.
-    created, modified
-        When; aware datetimes.
+        ``EndpointStatus``. Of an update that was asked for from here and that SageMaker does not know of everywhere
+        yet: ``Updating``.
+    modified
+        When; an aware datetime.
     config_name
         Its endpoint configuration.
     variants
         Production variants as DescribeEndpoint has them: name, current and desired instance count, weight.
-    wanted
-        The endpoint configuration that the last deployment from here asked for, empty if there was none.
+    asked
+        What the last deployment from here has asked for; empty if there was none.
     outcome
         What the deployment that returned this did: ``created``, ``updated``, ``unchanged``; else empty.
     notes
         What else there is to say about that deployment, such as a version gap.
     """
 
-    name: str
-    where: str = LOCAL
-    status: str = ""
-    reason: str = ""
-    created: datetime | None = None
     modified: datetime | None = None
     arn: str = ""
     config_name: str = ""
     variants: tuple[dict[str, Any], ...] = ()
-    wanted: str = field(default="", repr=False)
+    asked: Asked = field(default_factory=Asked)
     outcome: str = ""
     notes: tuple[str, ...] = ()
-    settings: Settings = field(default_factory=Settings, repr=False)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def __repr__(self) -> str:
-        return f"Endpoint({self.name!r}, {self.place}, {self.status or 'not fetched'})"
-
-    @property
-    def place(self) -> str:
-        """The place as it is shown to people."""
-        return "this machine" if self.where == LOCAL else self.where
-
-    @property
-    def connection(self) -> Connection:
-        """The connection that reaches it; on this machine the service is started if it is not running."""
-        return connect(self.settings.override(region=self.where))
-
-    @property
-    def detail(self) -> str:
-        """What SageMaker says beyond the status: nothing, of an endpoint."""
-        return ""
 
     @property
     def is_moving(self) -> bool:
@@ -112,7 +107,7 @@ class Endpoint:
     @property
     def is_rolled_back(self) -> bool:
         """Whether it is in service with what it served before the deployment that was asked for."""
-        return self.status == IN_SERVICE and self.wanted not in {"", self.config_name}
+        return self.status == IN_SERVICE and self.asked.config_name not in {"", self.config_name}
 
     def fetch(self) -> Endpoint:
         """Ask SageMaker how it is; return itself.
@@ -123,8 +118,14 @@ class Endpoint:
             If it does not exist any more.
         """
         connection = self.connection
-        with found(self.name, connection):
-            raw = connection.client("sagemaker").describe_endpoint(EndpointName=self.name)
+        try:
+            with found(self.name, connection):
+                raw = connection.client("sagemaker").describe_endpoint(EndpointName=self.name)
+        except EndpointNotFound:
+            if self.arn or not self.asked.is_recent:
+                raise
+            self.status = "Creating"  # it was only just asked for, and is not known everywhere yet
+            return self
         self.name = raw["EndpointName"]  # asked for in another case, SageMaker finds it too
         self.status = raw["EndpointStatus"]
         self.reason = raw.get("FailureReason", "")
@@ -132,6 +133,8 @@ class Endpoint:
         self.arn = raw["EndpointArn"]
         self.config_name = raw.get("EndpointConfigName", "")
         self.variants = tuple(raw.get("ProductionVariants", ()))
+        if self.is_rolled_back and self.modified == self.asked.before and self.asked.is_recent:
+            self.status = "Updating"
         return self
 
     def wait(self, timeout: float | None = None, listener: Listener = ignore) -> Endpoint:
@@ -152,41 +155,28 @@ class Endpoint:
             On Ctrl-C. It goes on.
         """
         is_local = self.where == LOCAL
-        deadline = time.monotonic() + (WAIT_SECONDS[is_local] if timeout is None else timeout)
-        pause, last = threading.Event(), ""
         try:
-            while True:
-                if self.wanted and not last:  # it was only just created, perhaps
-                    consistency.until_known(self.fetch, self.connection)
-                else:
-                    self.fetch()
-                if self.status != last:
-                    last = self.status
-                    listener(StatusChanged(self.name, last))
-                if self.status not in MOVING:
-                    break
-                if time.monotonic() >= deadline:
-                    raise EndpointTimeout(
-                        f"{self.name} on {self.place} is still {self.status}. It goes on without this cell.",
-                        hint=f"%sm_status {self.name}    # or %sm_delete {self.name}",
-                    )
-                pause.wait(POLL_SECONDS[is_local])
+            has_settled = self.settle(
+                POLL_SECONDS[is_local], WAIT_SECONDS[is_local] if timeout is None else timeout, listener
+            )
         except KeyboardInterrupt as error:
+            how = self.status or "being asked"
             raise DeploymentInterrupted(
-                f"Interrupted: {self.name} on {self.place} was {last or 'being asked'} and goes on without this cell.",
+                f"Interrupted: {self.name} on {self.place} was {how} and goes on without this cell.",
                 hint=f"%sm_status {self.name}    # follows it; %sm_delete {self.name} ends it",
             ) from error
+        if not has_settled:
+            raise EndpointTimeout(
+                f"{self.name} on {self.place} is still {self.status}. It goes on without this cell.",
+                hint=f"%sm_status {self.name}    # or %sm_delete {self.name}",
+            )
         if self.status != IN_SERVICE or self.is_rolled_back:
             raise self.failure()
         return self
 
-    def watch(self, listener: Listener) -> watching.Watch:
-        """Have a listener told of each status from now on, on a thread of its own. See `watching.watch`."""
-        return watching.watch(self, listener)
-
     def failure(self) -> EndpointFailed:
         """Return the error that says why it failed, out of SageMaker's reason and its log."""
-        log = self._known_log()
+        log = self.known_log()
         found = diagnosis.explain(self.reason, log)
         detail = found.text if found else f"it is {self.status}"
         if self.is_rolled_back:
@@ -203,12 +193,24 @@ class Endpoint:
         )
 
     def predict(
-        self, value: Any, *, content_type: str = invoking.JSON, accept: str = invoking.JSON
+        self,
+        value: Any,
+        *,
+        content_type: str = invoking.JSON,
+        accept: str = invoking.JSON,
+        custom_attributes: str = "",
     ) -> invoking.Prediction:
         """Send a value, return the answer; waits for an endpoint that is still being created. See `invoking.invoke`."""
         if self.status != IN_SERVICE:
             self.wait_until_answering()
-        return invoking.invoke(self.name, value, self.connection, content_type=content_type, accept=accept)
+        return invoking.invoke(
+            self.name,
+            value,
+            self.connection,
+            content_type=content_type,
+            accept=accept,
+            custom_attributes=custom_attributes,
+        )
 
     def wait_until_answering(self) -> None:
         """Wait while it is being created. An endpoint that is being updated answers meanwhile."""
@@ -221,13 +223,7 @@ class Endpoint:
         """Return why it failed, out of SageMaker's reason and its log; None where it has not."""
         if self.status not in _FAILED and not self.is_rolled_back:
             return None
-        return diagnosis.explain(self.reason, self._known_log())
-
-    def _known_log(self) -> list[str]:
-        try:
-            return self.logs()
-        except BackendError:
-            return []  # the reason alone is better than an error about the log
+        return diagnosis.explain(self.reason, self.known_log())
 
     def logs(self) -> list[str]:
         """Return every line that its containers have printed since it was created."""

@@ -50,6 +50,7 @@ def invoke(
     *,
     content_type: str = JSON,
     accept: str = JSON,
+    custom_attributes: str = "",
 ) -> Prediction:
     """Send a value to an endpoint and return its answer.
 
@@ -60,6 +61,9 @@ def invoke(
         are whatever the content type.
     content_type, accept
         How it is sent, and what is asked for.
+    custom_attributes
+        Text that goes with the request, up to 1,024 characters: handlers find it in their context as the header
+        ``X-Amzn-SageMaker-Custom-Attributes``.
 
     Raises
     ------
@@ -71,12 +75,13 @@ def invoke(
         If there is no endpoint of that name.
     """
     body = encode(value, content_type)
+    more = {"CustomAttributes": custom_attributes} if custom_attributes else {}
     runtime = connection.client("sagemaker-runtime")
     started = time.perf_counter()
     with connection.calling():
         try:
             answer = runtime.invoke_endpoint(
-                EndpointName=endpoint_name, Body=body, ContentType=content_type, Accept=accept
+                EndpointName=endpoint_name, Body=body, ContentType=content_type, Accept=accept, **more
             )
             received = answer["Body"].read()
         except ClientError as error:
@@ -137,6 +142,7 @@ def _of_model(error: ClientError, message: str, endpoint_name: str) -> SmMagicsE
             hint=_DEFAULTS.get(default, logs),
             traceback=found.traceback,
             status=status,
+            diagnosis=found,
         )
     if "Worker died." in original:
         return ModelError(

@@ -12,14 +12,16 @@ from IPython.core.error import UsageError
 from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument
 
-from sm_magics.errors import PayloadError
+from sm_magics.errors import ModelError, PayloadError
 from sm_magics.payload import natural
 
 from . import parsing
+from .cards import located
 from .session import SessionMagics
 
 if TYPE_CHECKING:
     from sm_magics.display.answers import Labels
+    from sm_magics.hosting import Endpoint
 
 JSON = "application/json"
 
@@ -39,6 +41,9 @@ class CallingMagics(SessionMagics):
         "--content-type", metavar="TYPE", help=f"how the value is sent; default: {JSON}, of an image its own type"
     )
     @argument("--accept", metavar="TYPE", default=JSON, help=f"how the answer is asked for; default: {JSON}")
+    @argument(
+        "--custom-attributes", metavar="TEXT", default="", help="text that handlers find in their context, as a header"
+    )
     @argument("--file", metavar="PATH", help="send this file's bytes, as the type that its name says")
     @argument("--labels", metavar="EXPR", help="what the classes are called: a list, or a file with one a line")
     @argument("--repeat", type=int, default=1, metavar="N", help="send it N times, and show how long that took")
@@ -73,11 +78,28 @@ class CallingMagics(SessionMagics):
             raise UsageError("%sm_predict needs a value to send.\n  hint: %sm_predict x[:2]    # or %sm_predict?")
         endpoint = self.session.endpoint(options.endpoint_name, options)
         seconds: list[float] = []
-        for _ in range(options.repeat):
-            prediction = endpoint.predict(payload, content_type=options.content_type or kind, accept=options.accept)
-            seconds.append(prediction.seconds)
+        try:
+            for _ in range(options.repeat):
+                prediction = endpoint.predict(
+                    payload,
+                    content_type=options.content_type or kind,
+                    accept=options.accept,
+                    custom_attributes=options.custom_attributes,
+                )
+                seconds.append(prediction.seconds)
+        except ModelError as error:
+            raise self._placed(error, endpoint) from error
         self.session.show(answers.prediction(prediction, labels, seconds if options.repeat > 1 else ()))
         return self.session.result(prediction.value, options.out)
+
+    def _placed(self, error: ModelError, endpoint: Endpoint) -> ModelError:
+        """Return an error of the handlers with the cell and the line that raised it, where those are known."""
+        why: Any = error.diagnosis
+        placed: Any = located(self.session, why, endpoint)
+        if placed is why:
+            return error
+        message = error.message.replace(why.where, placed.where)
+        return ModelError(message, hint=error.hint, traceback=error.traceback, status=error.status, diagnosis=placed)
 
     def _panel(self, options: argparse.Namespace) -> None:
         """Show the panel that sends what is typed into it."""

@@ -274,6 +274,14 @@ def test_a_model_that_raised_is_shown_with_its_traceback():
     assert caught.value.hint == "%sm_logs digits"
 
 
+def test_custom_attributes_are_sent_only_where_there_are_some():
+    runtime = Runtime()
+    invoking.invoke("digits", 1, connected(runtime))
+    assert "CustomAttributes" not in runtime.sent
+    invoking.invoke("digits", 1, connected(runtime), custom_attributes="user=me")
+    assert runtime.sent["CustomAttributes"] == "user=me"
+
+
 def test_a_model_that_answered_with_an_error_of_its_own_is_shown_with_it():
     error = refused("ModelError", "Received client error", OriginalStatusCode=415, OriginalMessage="unsupported")
     with pytest.raises(ModelError, match="answered 415: unsupported"):

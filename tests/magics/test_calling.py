@@ -14,8 +14,8 @@ class Answering(Endpoint):
 
     sent: list = []  # noqa: RUF012 - each test has its own class attribute reset by the fixture
 
-    def predict(self, value, *, content_type, accept):
-        self.sent.append((value, content_type, accept))
+    def predict(self, value, *, content_type, accept, custom_attributes):
+        self.sent.append((value, content_type, accept, *filter(None, [custom_attributes])))
         return Prediction([[0.1, 0.7, 0.2]], "application/json", b"", 0.001 * len(self.sent), self.name)
 
 
@@ -62,6 +62,11 @@ def test_a_value_is_sent_as_often_as_said_and_the_times_are_shown(answering):
 def test_nothing_to_send_is_a_mistake(answering, line):
     assert isinstance(answering.raised(line), UsageError)
     assert Answering.sent == []
+
+
+def test_custom_attributes_travel_beside_the_value(answering):
+    answering.succeed("%sm_predict -e ep --custom-attributes 'user=me' [1]")
+    assert Answering.sent == [([1], "application/json", "application/json", "user=me")]
 
 
 def test_an_image_goes_out_as_the_file_it_is(answering):

@@ -237,7 +237,7 @@ def test_a_handler_that_raises_on_a_request_is_shown_with_its_traceback(live):
     live.succeed(f"%sm_deploy net -e {live.name}")
     error = live.raised("%sm_predict x")
     assert type(error) is errors.ModelError
-    assert "LookupError: 4 (predict_fn, code/inference.py line" in error.message
+    assert "LookupError: 4 (predict_fn, section predict_fn, cell [" in error.message
     assert "raise LookupError(len(data))" in error.traceback
     assert error.status == 500
     assert rendered(error)[-1] == f"  hint: %sm_logs {live.name}"
