@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,7 @@ from sm_magics.settings import LOCAL, Settings
 
 from . import artifacts, buckets, consistency, created, endpoints, existing, names, plan, policies, references, removal
 from .connection import Connection, connect
-from .endpoints import IN_SERVICE, MOVING, Endpoint
+from .endpoints import IN_SERVICE, MOVING, Asked, Endpoint
 from .variants import DataCapture, Options, Serverless
 
 
@@ -116,9 +117,10 @@ def deploy(
                 f"Interrupted before {endpoint_name} was asked for. What was uploaded stays for the next time.",
                 hint=f"%sm_delete {endpoint_name}    # removes the model and the configuration if they were created",
             ) from error
-        endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings, wanted=planned.config_name)
         is_update = planned.requests[-1].operation == "UpdateEndpoint"
         outcome = "updated" if is_update else "created"
+        asked = Asked(planned.config_name, current.modified if is_update and current else None, time.time())
+        endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings, asked=asked)
         if not wait:
             endpoint.status = "Updating" if is_update else "Creating"
             return _done(endpoint, outcome, planned)

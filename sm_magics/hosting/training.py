@@ -23,7 +23,7 @@ from sm_magics.progress import Listener, Progress, ignore
 from sm_magics.settings import LOCAL, Settings
 
 from . import diagnosis, faults, logs, names, outputs
-from .connection import connect
+from .connection import Connection, connect
 from .resource import Resource
 
 COMPLETED = "Completed"

@@ -15,6 +15,7 @@ from sm_magics.display.timeline import DONE, Phase
 from sm_magics.hosting import Endpoint, diagnosis
 from sm_magics.hosting.composition import Variant
 from sm_magics.hosting.cost import Cost
+from sm_magics.hosting.endpoints import Asked
 from sm_magics.hosting.measuring import Measured
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -90,7 +91,7 @@ def test_a_failure_says_why_first_and_names_the_line(read_live):
 
 
 def test_a_rolled_back_update_is_told_though_it_is_in_service():
-    text = said(Known(endpoint(wanted="digits-2")))
+    text = said(Known(endpoint(asked=Asked("digits-2"))))
     assert "it serves what it served before" in text
     assert "Updating" in text
 

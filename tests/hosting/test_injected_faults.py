@@ -23,6 +23,7 @@ from sm_magics.hosting import (
 )
 from sm_magics.packaging import Package
 from sm_magics.packaging.archive import Member, new_archive
+from sm_magics.progress import StatusChanged
 
 MINE = Origin("/home/me/a.ipynb", "/home/me")
 SERVER_ERROR = refused("InternalFailure", "", 500)
@@ -223,6 +224,69 @@ def test_what_never_comes_to_be_known_is_an_error_in_the_end(place, name, pack, 
     faults.none()
     assert everything(place, name) == listed(place, name)
     assert run(pack(), name, place).is_in_service
+
+
+def answering(place, instead):
+    """Have DescribeEndpoint answered with what `instead` makes of the true answer, while it makes anything of it."""
+
+    def replace_answer(http_response, parsed, **_):
+        told = instead(parsed)
+        if told:
+            parsed.clear()
+            parsed.update(told)
+            http_response.status_code = 200
+
+    connect(place).client("sagemaker").meta.events.register_first(
+        "after-call.sagemaker.DescribeEndpoint", replace_answer
+    )
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_an_update_that_is_not_known_everywhere_yet_is_no_rollback(place, name, pack, faults, wait):
+    run(pack("one"), name, place)
+    client = connect(place).session.client("sagemaker")
+    former, looks = client.describe_endpoint(EndpointName=name), []
+
+    def stale(answer):
+        if "UpdateEndpoint" not in faults.calls:
+            return None
+        looks.append(answer)
+        # If it is still on its way by then, a place that does not know yet answers after one that does.
+        return former if len(looks) in {1, 2, 4} else None
+
+    answering(place, stale)
+    statuses = []
+    endpoint = run(pack("two"), name, place, wait=wait, listener=statuses.append)
+    if not wait:
+        assert (endpoint.fetch().status, endpoint.is_rolled_back) == ("Updating", False)
+        endpoint.wait(listener=statuses.append)
+    assert len(looks) > 2
+    assert endpoint.predict(1).value == ["two", 1]
+    told = [event.status for event in statuses if isinstance(event, StatusChanged)]
+    assert told == ["Updating", "InService"]
+
+
+def test_an_update_that_is_known_and_rolled_back_is_one_at_once(place, name, pack, faults):
+    run(pack("one"), name, place)
+    broken_package = pack(code="def model_fn(model_dir):\n    raise OSError('no weights')\n")
+    with pytest.raises(errors.EndpointFailed, match="serves what it served before"):
+        run(broken_package, name, place)
+    updating = endpoints.Endpoint(name, place.region, settings=place)
+    updating.asked = endpoints.Asked("another", before=updating.fetch().modified, when=0.0)
+    assert updating.fetch().is_rolled_back  # nobody takes half a minute to know
+
+
+def test_what_was_just_asked_for_is_being_created_though_not_everybody_knows_it(place, name, pack, faults):
+    endpoint = run(pack("one"), name, place, wait=False)
+    faults.once("DescribeEndpoint", missing("endpoint"), missing("endpoint"))
+    heard = []
+    with endpoint.watch(heard.append):
+        endpoint.wait()
+    assert [event.status for event in heard if isinstance(event, StatusChanged)][:1] == ["Creating"]
+    assert "Deleted" not in [event.status for event in heard if isinstance(event, StatusChanged)]
+    removal.remove(removal.of(endpoint))
+    with pytest.raises(errors.EndpointNotFound):
+        endpoint.fetch()
 
 
 def test_what_was_just_deleted_may_be_seen_a_little_longer(place, name, pack, faults):
