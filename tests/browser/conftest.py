@@ -1,7 +1,12 @@
-"""JupyterLab in a browser: one server, one Chromium and one local service for all tests."""
+"""JupyterLab in a browser: one server, one Chromium and one local service for all tests.
+
+Each test has notebooks of its own, and each notebook its own page, cookies, workspace and kernel, so that one that
+fails leaves nothing to the next.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +16,15 @@ import pytest
 pytest.importorskip("playwright")
 
 from lab_driver import PATIENCE, Lab, Notebook, browser, chromium
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Error, expect
 
 expect.set_options(timeout=PATIENCE * 1000)
+
+_MOST = 600
+"""Seconds of a test on a machine that is busy with other things."""
+
+_FAILURES = Path(__file__).parents[2] / "build" / "browser"
+"""Where the pages of tests that failed are pictured."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,6 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker("browser")
+            item.add_marker(pytest.mark.timeout(_MOST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.when == "call":
+        item.stash[_HAS_FAILED] = report.failed
+    return report
+
+
+_HAS_FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +72,13 @@ def open_notebook(a_browser: Browser, lab: Lab, request) -> Iterator[Callable[..
         return notebook
 
     yield write_and_open
+    has_failed = request.node.stash.get(_HAS_FAILED, False)
     for notebook in opened:
-        notebook.command("kernelmenu:shutdown")
-        notebook.page.close()
-        notebook.assert_quiet()
+        if has_failed:
+            _FAILURES.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(Error):
+                notebook.page.screenshot(path=_FAILURES / f"{Path(notebook.name).stem}.png", timeout=10_000)
+        notebook.close()
+    if not has_failed:
+        for notebook in opened:
+            notebook.assert_quiet()

@@ -1,4 +1,14 @@
-"""A real JupyterLab with real kernels, driven through a headless Chromium as its user would."""
+"""A real JupyterLab with real kernels, driven through a headless Chromium as its user would.
+
+`Lab.start` is the server, `Notebook.open` a notebook in a page of its own::
+
+    with browser() as chromium, Lab.start(folder, environ) as lab:
+        notebook = Notebook.open(chromium, lab, lab.write("a.ipynb", ["1 + 1"]))
+        notebook.run_all()
+        expect(notebook.outputs(0)).to_contain_text("2")
+        notebook.close()
+        notebook.assert_quiet()
+"""
 
 from __future__ import annotations
 
@@ -7,6 +17,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,10 +28,13 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import complaints
 import nbformat
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+import psutil
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, Request, sync_playwright
 
 PATIENCE = 120.0  # seconds: no test waits so long unless something is wrong
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -29,12 +43,9 @@ _QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
-# JupyterLab's own, whatever is installed beside it.
-_NOT_OURS = (
-    "Failed to load resource: the server responded with a status of 404",
-    "jupyterlab-splash",
-    "widget model not found",  # ipywidgets, of a card whose kernel has gone
-)
+# The notebook's panel, whatever else is open in the main area.
+_PANEL = """const app = window.jupyterapp;
+const panel = Array.from(app.shell.widgets('main')).find(one => one.context?.path === path);"""
 
 
 def chromium() -> str | None:
@@ -97,19 +108,18 @@ class Lab:
         ]
         with (state / "log").open("w") as log:
             server = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *arguments], env=environ, stdout=log, stderr=log
+                [sys.executable, "-m", "jupyterlab", *arguments],
+                env=environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         lab = cls(f"http://127.0.0.1:{port}{base_url.rstrip('/')}", token, root)
         try:
             lab._wait_until_it_answers(server, state / "log")
             yield lab
         finally:
-            server.terminate()
-            try:
-                server.wait(PATIENCE / 4)
-            except subprocess.TimeoutExpired:  # it waits for a kernel that has gone already
-                server.kill()
-                server.wait(PATIENCE)
+            _end(server)
             shutil.rmtree(state, ignore_errors=True)
 
     def _wait_until_it_answers(self, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -121,6 +131,19 @@ class Lab:
                 return
             time.sleep(0.1)
         raise AssertionError(log.read_text())
+
+    def ask(self, method: str, path: str) -> Any:
+        """Return what the server's REST API answers: ``lab.ask("GET", "api/kernels")``."""
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.url}/{path}", method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE / 4) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def shut_down(self, name: str) -> None:
+        """Shut down the kernels of a notebook, busy or not."""
+        for session in self.ask("GET", "api/sessions"):
+            if session["path"] == name:
+                self.ask("DELETE", f"api/sessions/{session['id']}")
 
     def write(self, name: str, cells: Sequence[str]) -> str:
         """Write a notebook with these code cells; return its name."""
@@ -138,94 +161,131 @@ class Notebook:
     ----------
     page
         The page, for whatever has no method here.
+    name
+        The notebook's file, in the server's directory.
     left
         Requests that left this machine. A test asserts that there are none.
     complaints
-        Errors in the browser's console.
+        Errors in the browser's console that are ours.
     """
 
     page: Page
+    lab: Lab
+    name: str
     left: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, browser: Browser, lab: Lab, name: str, *, width: int = 1100, height: int = 1000) -> Notebook:
-        """Open it and wait until its kernel answers."""
-        page = browser.new_page(viewport={"width": width, "height": height})
+        """Open it, with a workspace of its own, and wait until its kernel answers."""
+        page = browser.new_context(viewport={"width": width, "height": height}).new_page()
         page.set_default_timeout(PATIENCE * 1000)
-        self = cls(page)
+        self = cls(page, lab, name)
         page.on("request", self._note_request)
         page.on("console", self._note_console)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}")
+        page.on("pageerror", self._note_error)
+        page.goto(f"{lab.url}/lab/workspaces/{Path(name).stem}/tree/{name}?token={lab.token}&reset")
         self.ready()
         return self
 
-    def ready(self) -> None:
-        """Wait until JupyterLab is drawn and the kernel answers."""
+    def close(self) -> None:
+        """Close the page and shut the kernel down, whatever either is doing."""
+        with contextlib.suppress(Error):
+            self.page.context.close()
+        self.lab.shut_down(self.name)
+
+    def ready(self, *, has_kernel: bool = True) -> None:
+        """Wait until JupyterLab is drawn and the kernel answers.
+
+        Parameters
+        ----------
+        has_kernel
+            Not to wait for the kernel: it is busy, or there is none.
+        """
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        self.page.evaluate(
-            "async () => { const panel = window.jupyterapp.shell.currentWidget;"
-            " await panel.sessionContext.ready; await panel.sessionContext.session.kernel.info; }"
+        if has_kernel:
+            self._wait_for_kernel()
+
+    def _wait_for_kernel(self, before: str = "") -> None:
+        """Wait until the kernel answers, after a script: JupyterLab drops what it is told to run before."""
+        self.evaluate(
+            f"""window.smIsReady = false;
+            const later = time => new Promise(done => setTimeout(done, time));
+            await panel.sessionContext.ready;
+            {before}
+            while (!window.smIsReady) {{
+                // One that is just being connected forgets what it is asked, or calls it off.
+                const kernel = panel.sessionContext.session?.kernel;
+                const asked = kernel ? kernel.requestKernelInfo().catch(() => later(100)) : later(100);
+                window.smIsReady = Boolean(await Promise.race([asked, later(10000)]));
+            }}""",
+            waits=False,
         )
+        self.page.wait_for_function("window.smIsReady")
+
+    def evaluate(self, script: str, argument: object = None, *, waits: bool = True) -> Any:
+        """Return what a script in the page returns; it finds ``app``, the notebook's ``panel`` and ``argument``.
+
+        Parameters
+        ----------
+        waits
+            Whether it is waited for. Nothing limits the time of a script that never ends.
+        """
+        body = f"([path, argument]) => {{ {_PANEL} const run = async () => {{ {script} }};"
+        return self.page.evaluate(f"{body} {'return run();' if waits else 'run();'} }}", [self.name, argument])
 
     def command(self, name: str, **arguments: object) -> None:
         """Run one of JupyterLab's commands."""
-        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments])
+        self.evaluate("await app.commands.execute(...argument);", [name, arguments])
 
     def run(self, index: int) -> Locator:
         """Run one cell, without waiting for it; return its outputs."""
-        self.page.evaluate(
-            "index => { const notebook = window.jupyterapp.shell.currentWidget.content;"
-            " notebook.activeCellIndex = index; notebook.deselectAll();"
-            " window.jupyterapp.commands.execute('notebook:run-cell'); }",  # its promise ends with the cell
+        self.evaluate(
+            "app.shell.activateById(panel.id); panel.content.activeCellIndex = argument; panel.content.deselectAll();"
+            " app.commands.execute('notebook:run-cell');",  # its promise ends with the cell
             index,
         )
         return self.outputs(index)
 
     def run_all(self) -> None:
         """Run all cells and wait until the last has been run, or one has failed."""
-        self.command("notebook:run-all-cells")
+        self.evaluate("app.shell.activateById(panel.id); app.commands.execute('notebook:run-all-cells');")
         self.page.wait_for_function(
-            """() => {
-                const {content, sessionContext} = window.jupyterapp.shell.currentWidget;
-                const cells = Array.from(content.model.cells)
+            f"""path => {{
+                {_PANEL}
+                const cells = Array.from(panel.content.model.cells)
                     .filter(cell => cell.type === 'code' && cell.sharedModel.source.trim());
                 const failed = cells.some(cell => cell.sharedModel.outputs.some(o => o.output_type === 'error'));
                 const done = cells.every(cell => cell.executionCount !== null);
-                return (failed || done) && sessionContext.session.kernel.status === 'idle';
-            }"""
+                return (failed || done) && panel.sessionContext.session.kernel.status === 'idle';
+            }}""",
+            arg=self.name,
         )
 
     def outputs(self, index: int) -> Locator:
         """Return the outputs of a cell, scrolled into view: JupyterLab draws only what is in sight."""
-        self.page.evaluate(
-            "index => window.jupyterapp.shell.currentWidget.content.scrollToItem(index, 'center')", index
-        )
+        self.evaluate("panel.content.scrollToItem(argument, 'center');", index)
         return self.page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{index}'] .jp-OutputArea").first
 
     def restart(self) -> None:
         """Restart the kernel and wait until it answers."""
-        self.page.evaluate(
-            "async () => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;"
-            " await kernel.restart(); await kernel.info; }"
-        )
+        self._wait_for_kernel("await panel.sessionContext.session.kernel.restart();")
 
-    def reload(self) -> None:
+    def reload(self, *, has_kernel: bool = True) -> None:
         """Load the page again, as after closing the browser, and wait until the notebook is there."""
         self.page.reload()
-        self.ready()
+        self.ready(has_kernel=has_kernel)
 
     def theme(self, name: str) -> None:
-        """Switch to the light or the dark theme and wait until it is there."""
+        """Switch to the light or the dark theme and wait until it is there. The server keeps it for all pages."""
         self.command("apputils:change-theme", theme=f"JupyterLab {name.capitalize()}")
         self.page.wait_for_selector(f"body[data-jp-theme-light='{str(name == 'light').lower()}']", state="attached")
 
     def assert_quiet(self) -> None:
-        """Assert that nothing left this machine and that the browser has no error to report."""
+        """Assert that nothing left this machine and that the browser has no error of ours to report."""
         assert not self.left, self.left
-        assert not self.complaints, self.complaints
+        assert not self.complaints, "\n\n".join(self.complaints)
 
     def _note_request(self, request: Request) -> None:
         address = urlsplit(request.url)
@@ -233,8 +293,27 @@ class Notebook:
             self.left.append(request.url)
 
     def _note_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(known in message.text for known in _NOT_OURS):
-            self.complaints.append(message.text)
+        self.complaints += filter(None, [complaints.of_console(message)])
+
+    def _note_error(self, error: Error) -> None:
+        self.complaints += filter(None, [complaints.of_page(error)])
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End a server and the kernels that it has left: it may wait for one that has gone already."""
+    left: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        left = psutil.Process(server.pid).children()
+    server.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(PATIENCE / 8)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait(PATIENCE)
+    for process in left:  # kernels lead groups of their own
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, PATIENCE)
 
 
 def _free_port() -> int:
