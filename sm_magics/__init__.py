@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+    from jupyter_server.serverapp import ServerApp
 
     from .authoring import CodeFolder
     from .errors import SmMagicsError
@@ -77,3 +78,20 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     from .magics import unload
 
     unload(shell)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Return where the JupyterLab extension lies in this package; asked for by ``jupyter-builder develop``."""
+    return [{"src": "labextension", "dest": "sm-magics"}]
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    """Return what a Jupyter server loads."""
+    return [{"module": "sm_magics"}]
+
+
+def _load_jupyter_server_extension(server: ServerApp) -> None:
+    """Add the routes of the JupyterLab extension; called by the Jupyter server when it starts."""
+    from .server.extension import load
+
+    load(server)

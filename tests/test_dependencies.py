@@ -6,6 +6,7 @@
     display → values of authoring, packaging, hosting
     packaging → authoring, sdk; its proof asks serving's warm process
     hosting → packaging, sdk
+    server → hosting, display
     local → serving
 
 ``errors``, ``home``, ``payload``, ``progress``, ``seen`` and ``settings`` are at the bottom: any part may use them,
@@ -29,7 +30,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 FOUNDATION = {"errors", "payload", "progress", "seen", "settings", "home"}
 # part -> the parts it may import, besides itself
 ALLOWED = {
-    "": {"magics", "authoring", "hosting", "packaging"} | FOUNDATION,
+    "": {"magics", "server", "authoring", "hosting", "packaging"} | FOUNDATION,
     "errors": set(),
     "progress": set(),
     "settings": {"errors"},
@@ -42,6 +43,7 @@ ALLOWED = {
     "hosting": {"packaging", "sdk"} | FOUNDATION,
     "display": {"authoring", "packaging", "hosting", "progress"},
     "magics": {"display", "authoring", "packaging", "hosting", "errors", "seen", "settings", "payload", "progress"},
+    "server": {"display", "hosting"} | FOUNDATION,
     "serving": {"home", "errors"},
     "local": {"serving", "home", "errors", ""},  # "": the version
 }
@@ -55,6 +57,7 @@ OWNERS = {
     "botocore": {"hosting", "sdk", "local"},
     "sagemaker": {"sdk"},
     "jupyter_server": {"server"},
+    "tornado": {"server"},
     "torch": {"packaging", "serving"},
     "sagemaker_inference": {"serving"},
     "sagemaker_pytorch_serving_container": {"serving"},

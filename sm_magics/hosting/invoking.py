@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -14,7 +14,7 @@ from sm_magics.payload import CSV, JSON, NPY, decode, encode
 from . import diagnosis, faults
 from .connection import Connection
 
-__all__ = ["CSV", "JSON", "NPY", "Prediction", "decode", "encode", "invoke"]
+__all__ = ["CSV", "JSON", "NPY", "Prediction", "decode", "encode", "invoke", "send"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,27 @@ def invoke(
         If there is no endpoint of that name.
     """
     body = encode(value, content_type)
+    answer = send(
+        endpoint_name,
+        body,
+        connection,
+        content_type=content_type,
+        accept=accept,
+        custom_attributes=custom_attributes,
+    )
+    return replace(answer, value=decode(answer.body, answer.content_type))
+
+
+def send(
+    endpoint_name: str,
+    body: bytes,
+    connection: Connection,
+    *,
+    content_type: str,
+    accept: str,
+    custom_attributes: str = "",
+) -> Prediction:
+    """Send bytes to an endpoint and return its answer as it came: the value is the body. See `invoke`."""
     more = {"CustomAttributes": custom_attributes} if custom_attributes else {}
     runtime = connection.client("sagemaker-runtime")
     started = time.perf_counter()
@@ -92,8 +113,7 @@ def invoke(
                 hint=f"%sm_logs {endpoint_name}    # what it printed meanwhile",
             ) from error
     seconds = time.perf_counter() - started
-    kind = answer.get("ContentType", "")
-    return Prediction(decode(received, kind), kind, received, seconds, endpoint_name)
+    return Prediction(received, answer.get("ContentType", ""), received, seconds, endpoint_name)
 
 
 _TOO_LARGE = {"413", "RequestEntityTooLargeException"}  # SageMaker gives the HTTP status as the code

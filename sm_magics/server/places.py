@@ -1,0 +1,86 @@
+"""The places that a request names, this machine and AWS's regions, and the connections to them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from sm_magics.errors import SmMagicsError
+from sm_magics.hosting import Connection, Endpoint, TrainingJob, connect, machine, watching
+from sm_magics.settings import LOCAL, Settings, resolve
+
+from .problems import Problem, Refused
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place to ask.
+
+    Attributes
+    ----------
+    where
+        ``local``, an AWS region's name, or empty for AWS's own default region.
+    profile
+        The AWS profile's name; empty for the environment's.
+    """
+
+    where: str
+    profile: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine."""
+        return self.where == LOCAL
+
+    @property
+    def shown(self) -> str:
+        """The place as it is shown to people."""
+        return "this machine" if self.is_local else self.where
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that lead there."""
+        settings = resolve({})
+        if self.where:
+            settings = replace(settings, region=self.where)
+        else:  # whatever is set for deploying: AWS is asked for
+            settings = replace(
+                settings, region="" if settings.region == LOCAL else settings.region, instance_type="ml.m5.large"
+            )
+        return replace(settings, profile=self.profile) if self.profile else settings
+
+    def connection(self) -> Connection:
+        """Return a connection. Starts nothing; blocks for a moment.
+
+        Raises
+        ------
+        Refused
+            If it is this machine and SageMaker does not run there.
+        """
+        if self.is_local and machine.running() is None:
+            raise Refused(
+                Problem(
+                    409,
+                    "ServiceStopped",
+                    "SageMaker on this machine does not run. It starts with the first deployment.",
+                    "!python -m sm_magics.local start",
+                )
+            )
+        return connect(self.settings)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return an endpoint of that name, not fetched."""
+        return Endpoint(name, self.connection().where, settings=self.settings)
+
+    def training_job(self, name: str) -> TrainingJob:
+        """Return a training job of that name, not fetched."""
+        return TrainingJob(name, self.connection().where, settings=self.settings)
+
+    def renew(self) -> None:
+        """Have the credentials read anew the next time: whoever has logged in again may go on."""
+        if self.is_local:
+            return
+        with suppress(SmMagicsError):  # as long as nothing can be read, there is nothing to renew
+            connection = connect(self.settings)
+            watching.renew(connection)
+            connection._identity.clear()  # noqa: SLF001 - it may be somebody else's by then
