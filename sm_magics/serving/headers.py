@@ -14,6 +14,7 @@ from .messages import Headers
 _FIRST_BUCKETS = 16
 
 
+@lru_cache(maxsize=64)
 def in_java_order(headers: Headers) -> Headers:
     """Return headers as the map yields them. Of one that is there twice, in the same case, the last value stays."""
     values = dict(headers)

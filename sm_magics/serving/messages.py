@@ -17,6 +17,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Headers = tuple[tuple[str, str], ...]
@@ -62,10 +63,7 @@ class Request:
 
     def frame(self, *, stream: bool = False) -> Parts:
         """Return the request as it is written to a worker, which may answer it in pieces if `stream`."""
-        head: dict[str, Any] = {"method": self.method, "path": self.path, "headers": self.headers}
-        if stream:
-            head["stream"] = True
-        return parts(head, self.body)
+        return _with_lengths(_request_head(self.method, self.path, self.headers, stream), self.body)
 
 
 @dataclass(frozen=True)
@@ -177,8 +175,19 @@ class ModelLoadFailed(Exception):  # noqa: N818 - the fact, as the log says it
 
 def parts(head: Mapping[str, Any], body: bytes) -> Parts:
     """Return a frame: all that goes before the body, and the body."""
-    text = json.dumps(head).encode()
-    return _LENGTHS.pack(len(text), len(body)) + text, body
+    return _with_lengths(json.dumps(head).encode(), body)
+
+
+@lru_cache(maxsize=64)  # a client's heads are the same for all its requests
+def _request_head(method: str, path: str, headers: Headers, stream: bool) -> bytes:
+    head: dict[str, Any] = {"method": method, "path": path, "headers": headers}
+    if stream:
+        head["stream"] = True
+    return json.dumps(head).encode()
+
+
+def _with_lengths(head: bytes, body: bytes) -> Parts:
+    return _LENGTHS.pack(len(head), len(body)) + head, body
 
 
 def frame(head: Mapping[str, Any]) -> bytes:

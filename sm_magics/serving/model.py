@@ -16,6 +16,7 @@ import re
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib.util import find_spec
 from inspect import Signature, signature
 from pathlib import Path
@@ -36,6 +37,7 @@ _HEADER_NAME = re.compile(r"[^\x00\t\n\v\f\r ,:;=\x80-\U0010ffff]+")  # what Net
 _FORBIDDEN_IN_VALUES = re.compile(r"[\x00\r\n\v\f]")
 # They describe the connection, not the answer: the server in front sets them.
 _CONNECTION_HEADERS = {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
+_REQUEST_ID = "x-request-id"  # whatever a handler sets, it is the server's
 _FIRST_FINAL_STATUS, _LAST_STATUS = 200, 999
 
 
@@ -221,16 +223,22 @@ def _answer(processor: RequestProcessor, content: bytes, request_id: str) -> Ans
         raise ValueError(f"set_response_status: {status!r} is not the status of an answer.")
     if "\r" in reason or "\n" in reason:
         raise ValueError(f"set_response_status: {reason!r} does not fit on one line.")
+    headers = _sent(tuple(processor.get_response_headers().items()))
+    return Answer(status, reason, (*headers, (_REQUEST_ID, request_id)), content)
+
+
+@lru_cache(maxsize=64)  # most answers of a model have the same
+def _sent(headers: Headers) -> Headers:
+    """Return the headers that an answer has of those which handlers and toolkit set."""
     # "content-type" is the toolkit's. Of names that differ in case only, the last one stays.
     chosen: dict[str, tuple[str, str]] = {}
-    for name, value in in_java_order(tuple(processor.get_response_headers().items())):
+    for name, value in in_java_order(headers):
         if not _HEADER_NAME.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
             raise ValueError(f"set_response_header: {name!r}: {value!r} is not an HTTP header.")
         lower = name.lower()
-        if lower not in _CONNECTION_HEADERS:
+        if lower not in _CONNECTION_HEADERS and lower != _REQUEST_ID:
             chosen[lower] = (name, value)
-    chosen["x-request-id"] = ("x-request-id", request_id)
-    return Answer(status, reason, tuple(chosen.values()), content)
+    return tuple(chosen.values())
 
 
 def _content(result: object) -> bytes | None:

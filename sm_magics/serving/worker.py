@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import io
+import json
 import logging
 import os
 import random
@@ -17,6 +18,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, BinaryIO, NoReturn
@@ -27,7 +29,7 @@ import torch
 from .context import provide_torchserve
 from .imports import restrict
 from .layout import model_directory
-from .messages import LENGTHS_SIZE, Assignment, Parts, frame, lengths
+from .messages import LENGTHS_SIZE, Assignment, Headers, Parts, frame, lengths
 from .model import Model
 from .settings import cores, inherited
 
@@ -142,13 +144,12 @@ def _serve(model: Model, connection: socket.socket) -> None:
             prefix = requests.read(LENGTHS_SIZE)
             if len(prefix) < LENGTHS_SIZE:
                 return
-            head, body = _read(requests, *lengths(prefix))
-            headers = tuple((name, value) for name, value in head["headers"])
-            if "stream" in head:
-                for piece in model.stream(head["path"], headers, body):
+            (path, headers, in_pieces), body = _read(requests, *lengths(prefix))
+            if in_pieces:
+                for piece in model.stream(path, headers, body):
                     _send(connection, piece)
             else:
-                _send(connection, model.answer(head["path"], headers, body).frame())
+                _send(connection, model.answer(path, headers, body).frame())
 
 
 def _send(connection: socket.socket, parts: Parts) -> None:
@@ -159,10 +160,15 @@ def _send(connection: socket.socket, parts: Parts) -> None:
             connection.sendall(part)
 
 
-def _read(requests: BinaryIO, head_length: int, body_length: int) -> tuple[dict[str, Any], bytearray]:
-    from json import loads
-
-    head: dict[str, Any] = loads(requests.read(head_length).decode())
+def _read(requests: BinaryIO, head_length: int, body_length: int) -> tuple[tuple[str, Headers, bool], bytearray]:
+    head = _parsed(requests.read(head_length))
     body = bytearray(body_length)
     requests.readinto(body)  # type: ignore[attr-defined]  # typeshed's BinaryIO lacks it
     return head, body
+
+
+@lru_cache(maxsize=64)  # a client's heads are the same for all its requests
+def _parsed(head: bytes) -> tuple[str, Headers, bool]:
+    """Return a request's path, its headers, and whether it may be answered in pieces."""
+    said: dict[str, Any] = json.loads(head)
+    return said["path"], tuple((name, value) for name, value in said["headers"]), "stream" in said
