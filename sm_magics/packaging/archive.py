@@ -157,6 +157,7 @@ class _Parts:
         script = next((member.path for member in self.code if member.name == SCRIPT), None)
         contents = Contents(
             sizes={entry.name: entry.size for entry in everything},
+            digests={entry.name: entry.digest for entry in everything},
             digest=digest_of_entries(everything),
             size=size,
             script=script.read_text(encoding="utf-8", errors="replace") if script else "",

@@ -6,10 +6,8 @@ The model in the notebook is only read. It is never moved to another device, put
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import IO, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +17,7 @@ from sm_magics.errors import UnsupportedModelError
 from . import weights
 from .rebuilding.likeness import plain_attributes, tensors
 from .rebuilding.rebuild import unsaved_buffers
+from .records import Records
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -88,104 +87,30 @@ def count_tensors(value: Any) -> int:
     return int(isinstance(value, torch.Tensor))
 
 
-def save_state(state: Mapping[str, Any], file: IO[bytes], report: Callable[[int, int], None]) -> list[str]:
-    """Write a state_dict as ``torch.save`` would; `report` is called with the bytes done and the bytes in all.
-
-    This, like the others that save, returns sentences on what the person should know.
-    """
-    total = weights.total_bytes(state)
-    done = 0
-
-    def add(size: int) -> None:
-        nonlocal done
-        done += size
-        report(done, total)
-
-    weights.save(state, file, add)
-    return []
+def of_state(state: Mapping[str, Any]) -> Records:
+    """Return what ``torch.save`` would write of a state_dict in canonical form."""
+    return weights.records(state)
 
 
-def save_module(model: nn.Module, file: IO[bytes]) -> list[str]:
-    """Pickle the whole module, in evaluation mode, its class by reference.
+def of_module(model: nn.Module) -> Records:
+    """Return the whole module pickled, in evaluation mode, its class by reference.
 
     Raises
     ------
     UnsupportedModelError
         If it cannot be pickled.
     """
-    weights.save(_in_eval_mode(model), file)
-    return []
+    return weights.records(in_eval_mode(model))
 
 
-def torchscript(model: Any, sample: Any) -> tuple[Any, list[str]]:
-    """Return a model as TorchScript, and sentences on what the person should know.
-
-    Parameters
-    ----------
-    model
-        A ``ScriptModule``, which is returned as it is, or an ``nn.Module``, compiled by ``torch.jit.script``.
-    sample
-        What the module is traced with if it cannot be scripted: its argument, or a tuple of them; None for none.
+def in_eval_mode(model: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode on the CPU that shares the weights which are there already.
 
     Raises
     ------
     UnsupportedModelError
-        If it can be neither scripted nor traced.
+        If it cannot be copied.
     """
-    if isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
-        return model, []
-    with _deprecated_or_not():
-        notes, script = _compiled(_in_eval_mode(model), sample)
-    return script, notes
-
-
-def save_torchscript(script: Any, file: IO[bytes]) -> list[str]:
-    """Write TorchScript."""
-    with _deprecated_or_not():
-        torch.jit.save(script, file)
-    return []
-
-
-@contextmanager
-def _deprecated_or_not() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # Newer versions of torch deprecate TorchScript; the container's default model_fn loads nothing else.
-        warnings.filterwarnings("ignore", message="`torch.jit")
-        yield
-
-
-def _compiled(model: nn.Module, sample: Any) -> tuple[list[str], Any]:
-    try:
-        return [], torch.jit.script(model)
-    except Exception as reason:
-        if sample is None:
-            last = str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__
-            raise UnsupportedModelError(
-                f"torch.jit.script does not take this {type(model).__name__}: {last}",
-                hint="%sm_package model --save-as torchscript --sample x   # traces it with the sample",
-            ) from reason
-    try:
-        arguments = sample if isinstance(sample, tuple) else (sample,)
-        with torch.no_grad():
-            script = torch.jit.trace(model, _on_cpu(arguments), check_trace=False)  # type: ignore[no-untyped-call]
-    except Exception as reason:
-        raise UnsupportedModelError(
-            f"This {type(model).__name__} can be neither scripted nor traced: {reason}",
-            hint="%sm_package model --save-as state_dict",
-        ) from reason
-    return ["The model was traced with the sample: branches that the sample did not take are not in it."], script
-
-
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if type(value) in {tuple, list}:
-        return type(value)(_on_cpu(item) for item in value)
-    return value
-
-
-def _in_eval_mode(model: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode on the CPU that shares the weights which are there already."""
     shared: dict[int, Any] = {}
     for tensor in tensors(model).values():
         moved = tensor if tensor.device.type == "cpu" else tensor.detach().cpu()

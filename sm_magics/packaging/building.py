@@ -31,6 +31,7 @@ from .saving import model_file
 from .spent import remove_spent, remove_spent_objects
 from .subject import identify
 from .tar.hashing import digest_of_file
+from .tar.replacing import seal
 
 _NOBODY = Author()
 _MODEL_MODULE = "code/sm_model.py"
@@ -117,7 +118,7 @@ def package(
     fitting = fit(subject, folder, notebook=notebook, save_as=save_as, sample=sample, objects=objects)
     weights = subject.path or directory / fitting.file
     _check_target(target, folder, weights)
-    readers = {target: digest_of_archive, **({weights: digest_of_file} if fitting.save else {})}
+    readers = {target: digest_of_archive, **({weights: digest_of_file} if fitting.is_saved else {})}
     _check_ownership(folder, readers, fitting, author, force=force)
     extra = included_members(directory, include, beside={fitting.file, os.path.relpath(target, directory)})
     _write_code(folder, fitting, author, force=force)
@@ -126,14 +127,12 @@ def package(
     notes = [*fitting.notes, *removed, *_check_code(folder, fitting, notebook)]
     with ExitStack() as stack:
         model = stack.enter_context(model_file(weights, fitting, folder=folder, archive=target, listener=listener))
-        notes += model.notes
-        members = [Member(fitting.file, model.path), *code_members(folder.path), *extra]
+        members = [model.member, *code_members(folder.path), *extra]
         watch = _packing(members, listener, without=fitting.file if model.packed else "")
         contents = stack.enter_context(new_archive(target, members, watch, kept=model.packed))
-        if model.state:
-            folder.claim(
-                weights, author=author, digest=model.digest, force=force, state=model.state, read=digest_of_file
-            )
+        if model.new is not None:
+            digest, state = contents.digests[fitting.file], seal(model.new)
+            folder.claim(weights, author=author, digest=digest, force=force, state=state, read=digest_of_file)
         folder.claim(
             target, author=author, digest=contents.digest, force=force, state=contents.state, read=digest_of_archive
         )
@@ -288,7 +287,7 @@ def _other_sources(folder: CodeFolder) -> Iterator[str]:
 
 def _packing(members: Sequence[Member], listener: Listener, *, without: str) -> Watch:
     """Return what watches the archive being written."""
-    total = sum(member.path.stat().st_size for member in members if member.name != without)
+    total = sum(member.size for member in members if member.name != without)
     done = 0
 
     def watch(name: str, size: int) -> None:
@@ -302,7 +301,8 @@ def _packing(members: Sequence[Member], listener: Listener, *, without: str) -> 
 def _about_code(folder: CodeFolder, fitting: Fit) -> dict[str, str]:
     """Return a few words on the files in ``code/``, by their name in the archive."""
     script = folder.read_script()
-    written = [section for section in script.sections if section.name not in fitting.sections] if script else []
+    sections = [section.name for section in script.sections] if script else []
+    written = [name for name in sections if name not in fitting.sections and not folder.is_generated(name)]
     cells = f"{len(written)} cell{'s' if len(written) != 1 else ''}" if written else ""
     model_fn = "model_fn written for you" if "model_fn" in fitting.sections else ""
     requirements = (folder.path / "requirements.txt").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -7,7 +7,8 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, Any, TypeAlias
+from pathlib import Path
+from typing import Any
 
 from sm_magics.authoring import CodeFolder, LoadedBy, Script, code_expectations
 from sm_magics.authoring.notebook_names import OBJECTS_SECTION, unknown
@@ -16,6 +17,7 @@ from sm_magics.authoring.source import parse
 from sm_magics.errors import InferenceScriptError, PackagingError, UnsupportedModelError
 
 from .archive import SCRIPT
+from .records import Records
 from .subject import Subject, is_module
 from .suggestions import own_model_fn
 
@@ -26,9 +28,6 @@ _WORDS = {"module": "a pickled module", "torchscript": "TorchScript", "state_dic
 _OBJECTS_MARK = "# Written by %sm_package: objects of the notebook that the handlers use."
 _NO_OBJECTS = "# nothing any more\n"
 _NO_HANDLERS = '"""Handlers that are not defined here are the container\'s own."""\n'
-
-Report: TypeAlias = Callable[[int, int], None]
-Save: TypeAlias = Callable[[IO[bytes], Report], list[str]]
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,11 @@ class Fit:
         The model file's name in the archive.
     note
         A few words on the model file.
+    stream
+        Returns the model as it is to be saved.
     save
-        Writes the model into a file, telling how many bytes of how many are done, and returns notes; None for a model
-        that is saved already.
+        Writes the model into a file of its own, if its format cannot be had as a stream. For a model that is saved
+        already, this and `stream` are None.
     files
         What is written below ``code/``, by relative path.
     objects
@@ -71,13 +72,19 @@ class Fit:
     saved_as: str
     file: str
     note: str
-    save: Save | None = None
+    stream: Callable[[], Records] | None = None
+    save: Callable[[Path], None] | None = None
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     objects: Mapping[str, Any] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     sets_mode: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the model file is to be written."""
+        return self.stream is not None or self.save is not None
 
 
 def fit(
@@ -309,9 +316,11 @@ def _with_saving(subject: Subject, fitting: Fit, sample: Any, *, complete: bool)
         state = artifact.state_of(model, complete=complete)
         count = artifact.count_tensors(state)
         words = f"state_dict, {count} tensor{'s' if count != 1 else ''}"
-        return replace(fitting, note=words, save=lambda file, report: artifact.save_state(state, file, report))
+        return replace(fitting, note=words, stream=lambda: artifact.of_state(state))
     if fitting.saved_as == "module":
-        return replace(fitting, save=lambda file, _report: artifact.save_module(model, file))
-    script, notes = artifact.torchscript(model, sample)
+        return replace(fitting, stream=lambda: artifact.of_module(model))
+    from .torchscript import as_torchscript, save_torchscript
+
+    script, notes = as_torchscript(model, sample)
     fitting = replace(fitting, notes=(*fitting.notes, *notes))
-    return replace(fitting, save=lambda file, _report: artifact.save_torchscript(script, file))
+    return replace(fitting, save=lambda path: save_torchscript(script, path))

@@ -1,24 +1,30 @@
 """The model file, written only when it has changed: and what tells is a hash of all its bytes.
 
 A tensor's version counter stays where it is when NumPy writes into its memory, or code through ``.data``. So what would
-be written is hashed, at the speed of memory, and compared with what the archive holds.
+be written is hashed, at the speed of memory, and compared with what the archive holds. What is new goes into the model
+file and into the archive at once, while it is in the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import Any, BinaryIO
 
 from sm_magics.authoring import CodeFolder
 from sm_magics.progress import Listener, Progress
 
-from .fitting import Fit, Save
-from .tar.hashing import HashedOutput, digest_of_file
-from .tar.replacing import replacing, seal
+from .archive import Member
+from .fitting import Fit
+from .records import Records
+from .tar.hashing import digest_of_file, hasher
+from .tar.replacing import explained, replacing
 from .tar.tail import Index, read_index
+
+_ELSEWHERE = "--model-dir ANOTHER_DIRECTORY"
 
 
 @dataclass(frozen=True)
@@ -27,21 +33,18 @@ class ModelFile:
 
     Attributes
     ----------
-    path
-        Where it lies until the block ends.
+    member
+        What is to go into the archive.
     packed
         What the archive that is there holds, if that is the very same file.
-    digest, state
-        Of what was newly written, as for `CodeFolder.claim`; empty if nothing was.
-    notes
-        Sentences on what the person should know.
+    new
+        The file that takes its place when the block ends well; None if nothing is written. It is complete once the
+        member is packed.
     """
 
-    path: Path
+    member: Member
     packed: Index | None = None
-    digest: str = ""
-    state: str = ""
-    notes: Sequence[str] = ()
+    new: BinaryIO | None = None
 
 
 @contextmanager
@@ -70,24 +73,59 @@ def model_file(
     UnsupportedModelError
         If it cannot be saved.
     """
-    name, save = fitting.file, fitting.save
+    name = fitting.file
+    there = Member(name, place)
     packed = _packed(folder, archive, name)
-    if save is None:
-        same = packed and _is(place, packed, folder)
-        yield ModelFile(place, packed if same else None)
+    records = fitting.stream() if fitting.stream else None
+    if records is None and fitting.save is None:
+        yield ModelFile(there, packed if packed and _is(place, packed, folder) else None)
         return
-    if packed is not None:
-        hashed = HashedOutput()
-        notes = _save(save, "Compare", name, hashed, listener)
-        if hashed.hexdigest() != packed.digest:
-            packed = None
-        elif _is(place, packed, folder):
-            yield ModelFile(place, packed, notes=notes)
+    if packed and records and packed.digest != _digest(records, name, listener):
+        packed = None
+    if packed and records and _is(place, packed, folder):
+        yield ModelFile(there, packed)
+        return
+    with replacing(place, _ELSEWHERE) as file:
+        beside = Path(file.name)
+        if records is None:
+            assert fitting.save is not None  # noqa: S101 - for mypy
+            listener(Progress("Save", note=name))
+            fitting.save(beside)
+            packed = packed if packed and packed.digest == digest_of_file(beside) else None
+            if packed and _is(place, packed, folder):
+                beside.unlink()
+                yield ModelFile(there, packed)
+            else:
+                yield ModelFile(Member(name, beside), packed, file)
             return
-    with replacing(place) as file:
-        hashed = HashedOutput(file)
-        notes = _save(save, "Save", name, hashed, listener)
-        yield ModelFile(Path(file.name), packed, hashed.hexdigest(), seal(file), notes)
+        teed = _Teed(records, file, place, _reporting("Save", name, records.size, listener))
+        if packed:  # only the model file is gone
+            while teed.read(1 << 20):
+                pass
+        yield ModelFile(Member(name, beside, None if packed else teed), packed, file)
+
+
+class _Teed(io.RawIOBase):
+    """A model as it is to be saved, which is written into its file as it is read."""
+
+    def __init__(self, records: Records, file: BinaryIO, place: Path, report: Callable[[int], None]) -> None:
+        self.size = records.size
+        self._source, self._file, self._place, self._report = records.open(), file, place, report
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read a part of what is left, and write it."""
+        view = memoryview(buffer)
+        done = 0
+        with explained(self._place, _ELSEWHERE, Path(self._file.name)):  # it may lie on another disk than the archive
+            while done < len(view) and (got := self._source.readinto(view[done:])):  # small tensors together
+                done += got
+            self._file.write(view[:done])
+        self._report(done)
+        return done
 
 
 def _packed(folder: CodeFolder, archive: Path, name: str) -> Index | None:
@@ -104,8 +142,24 @@ def _is(place: Path, packed: Index, folder: CodeFolder) -> bool:
     return (folder.known(place) or digest_of_file(place)) == packed.digest
 
 
-def _save(save: Save, what: str, name: str, file: HashedOutput, listener: Listener) -> list[str]:
+def _digest(records: Records, name: str, listener: Listener) -> str:
+    report = _reporting("Compare", name, records.size, listener)
+    found = hasher()
+    for piece in records.pieces():
+        found.update(piece)
+        report(len(piece))
+    return found.hexdigest()
+
+
+def _reporting(what: str, name: str, total: int, listener: Listener) -> Callable[[int], None]:
+    """Return what is called with the bytes that were done since the last time."""
+    done = 0
     listener(Progress(what, note=name))
-    notes = save(cast("IO[bytes]", file), lambda done, total: listener(Progress(what, done, total, name)))
-    file.flush()
-    return notes
+
+    def report(size: int) -> None:
+        nonlocal done
+        done += size
+        if size:
+            listener(Progress(what, done, total, name))
+
+    return report

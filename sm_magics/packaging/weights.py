@@ -27,7 +27,7 @@ from .records import Records
 _CHUNK = 16 << 20  # bytes at a time; large enough to be hashed by all cores
 
 
-def save(value: object, file: IO[bytes], report: Callable[[int], None] | None = None) -> None:
+def save(value: object, file: IO[bytes]) -> None:
     """Write the value into the file as ``torch.save`` would, on the CPU.
 
     Parameters
@@ -35,9 +35,19 @@ def save(value: object, file: IO[bytes], report: Callable[[int], None] | None = 
     value
         A mapping of names to tensors, or any other picklable object that holds tensors.
     file
-        Anything that has ``write`` and ``flush``; it is written forwards only.
-    report
-        Called with the number of bytes written since the last call.
+        Anything that has ``write``; it is written forwards only.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the value cannot be pickled.
+    """
+    for piece in records(value).pieces():
+        file.write(piece)
+
+
+def records(value: object) -> Records:
+    """Return what ``torch.save`` would write of a value: its pickle, and the storages of its tensors.
 
     Raises
     ------
@@ -53,20 +63,17 @@ def save(value: object, file: IO[bytes], report: Callable[[int], None] | None = 
         raise UnsupportedModelError(
             f"The model cannot be pickled: {error}.", hint="%sm_package model --save-as state_dict"
         ) from error
-    records = Records(file)
-    records.write("data.pkl", lambda: [pickled.getvalue()])
-    records.write("byteorder", lambda: [sys.byteorder.encode()])
+    found = Records()
+    _add(found, "data.pkl", pickled.getvalue())
+    _add(found, "byteorder", sys.byteorder.encode())
     for key, storage in enumerate(pickler.storages):
-        records.write(f"data/{key}", partial(pieces, storage), report)
-    records.write("version", lambda: [b"3\n"])
-    records.close()
+        found.add(f"data/{key}", storage.nbytes(), partial(pieces, storage))
+    _add(found, "version", b"3\n")
+    return found
 
 
-def total_bytes(value: object) -> int:
-    """Return the bytes that the storages of a value's tensors hold."""
-    pickler = _Pickler(io.BytesIO())
-    pickler.dump(value)
-    return sum(storage.nbytes() for storage in pickler.storages)
+def _add(found: Records, name: str, data: bytes) -> None:
+    found.add(name, len(data), lambda: [data])
 
 
 class _Pickler(pickle.Pickler):

@@ -21,7 +21,6 @@ from sm_magics.errors import (
     UnsupportedModelError,
 )
 from sm_magics.packaging import package
-from sm_magics.packaging.tar.hashing import HashedOutput
 
 
 def files_below(directory: Path) -> dict[str, bytes]:
@@ -328,15 +327,11 @@ def test_a_full_disk_leaves_the_earlier_model_and_archive(tmp_path, monkeypatch,
     package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
     before = files_below(tmp_path)
 
-    write = HashedOutput.write
-
-    def full(output: object, *data: Any) -> int:
-        if isinstance(output, HashedOutput) and output._file is None:
-            return write(output, *data)
+    def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    target = {"weights": "hashing.HashedOutput.write", "archive": "gzipping.Output.write"}[where]
-    monkeypatch.setattr(f"sm_magics.packaging.tar.{target}", full)
+    target = {"weights": "saving._Teed.readinto", "archive": "tar.gzipping.Output.write"}[where]
+    monkeypatch.setattr(f"sm_magics.packaging.{target}", full)
     with pytest.raises(PackagingError, match="no space left"):
         package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
 

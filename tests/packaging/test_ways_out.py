@@ -79,7 +79,7 @@ def test_hints_call_the_model_by_its_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("where", "option"), [("weights.save", "--model-dir"), ("tar.gzipping.Output.write", "--archive")]
+    ("where", "option"), [("records._Stream.readinto", "--model-dir"), ("tar.gzipping.Output.write", "--archive")]
 )
 def test_a_full_disk_names_the_option_for_the_file_that_found_no_room(tmp_path, monkeypatch, where, option):
     def full(*_: object, **__: object) -> None:

@@ -272,6 +272,13 @@ def test_conjugated_and_negated_views_keep_their_values(tmp_path):
     assert all(torch.equal(loaded[name], state[name]) for name in state)
 
 
+def test_the_size_is_known_beforehand(tmp_path):
+    records = weights.records(weights.canonical(nn.LSTM(30, 50).state_dict()))
+    assert records.size == len(saved(weights.canonical(nn.LSTM(30, 50).state_dict()), tmp_path / "model.pth"))
+    stream = records.open()
+    assert len(b"".join(iter(lambda: stream.read(1000), b""))) == records.size
+
+
 def test_unzip_reads_what_was_saved(tmp_path):
     saved(weights.canonical(nn.LSTM(30, 50).state_dict()), tmp_path / "model.pth")
     with zipfile.ZipFile(tmp_path / "model.pth") as archive:

@@ -33,6 +33,8 @@ class Contents:
     ----------
     sizes
         Name to size in bytes of each file, in the archive's order.
+    digests
+        Name to BLAKE3 of each file, in hexadecimal.
     digest
         BLAKE3 of what it unpacks to, in hexadecimal: the same whoever packed and compressed it.
     size
@@ -44,6 +46,7 @@ class Contents:
     """
 
     sizes: dict[str, int]
+    digests: dict[str, str]
     digest: str
     size: int
     script: str = ""
@@ -114,8 +117,10 @@ def read_contents(path: Path, look: Callable[[IO[bytes]], object] | None = None)
                 elif normal(header.name) == SCRIPT:
                     script = data.read(_MOST_SCRIPT).decode(errors="replace")
                 entries.append(data.finish())
+    files = [entry for entry in entries if not entry.name.endswith("/")]
     return Contents(
-        sizes={entry.name: entry.size for entry in entries if not entry.name.endswith("/")},
+        sizes={entry.name: entry.size for entry in files},
+        digests={entry.name: entry.digest for entry in files},
         digest=digest_of_entries(entries),
         size=counted.size,
         script=script,

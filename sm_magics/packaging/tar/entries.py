@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias, cast
 
 from blake3 import blake3
 
@@ -17,6 +17,18 @@ from sm_magics.errors import PackagingError
 from .hashing import Entry, hasher
 
 Watch: TypeAlias = Callable[[str, int], None]
+
+
+class Stream(Protocol):
+    """Data of a known size."""
+
+    size: int
+
+    def read(self, size: int, /) -> bytes | None:
+        """Read a little."""
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """Read into a buffer."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +41,18 @@ class Member:
         Its name inside the archive, with forward slashes: ``code/inference.py``.
     path
         Where it lies.
+    stream
+        What is read instead, once, where it does not lie there yet.
     """
 
     name: str
     path: Path
+    stream: Stream | None = None
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self.stream.size if self.stream else self.path.stat().st_size
 
 
 class Sink(Protocol):
@@ -79,6 +99,8 @@ def add_file(sink: Sink, member: Member, watch: Watch) -> Entry:
     PackagingError
         If it cannot be read, or becomes shorter meanwhile.
     """
+    if (stream := member.stream) is not None:
+        return _add(sink, cast("IO[bytes]", stream), member, stream.size, watch)
     try:
         file = member.path.open("rb", buffering=0)
     except OSError as error:
@@ -86,8 +108,11 @@ def add_file(sink: Sink, member: Member, watch: Watch) -> Entry:
             f"{member.path} cannot be read: {error.strerror or error}.", hint=f"!ls -l {member.path}"
         ) from error
     with file:
-        size = os.fstat(file.fileno()).st_size
-        return add(sink, file, member.name, size, report=lambda number: watch(member.name, number))
+        return _add(sink, file, member, os.fstat(file.fileno()).st_size, watch)
+
+
+def _add(sink: Sink, source: IO[bytes], member: Member, size: int, watch: Watch) -> Entry:
+    return add(sink, source, member.name, size, report=lambda number: watch(member.name, number))
 
 
 def add(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from blake3 import blake3
 
@@ -66,27 +65,3 @@ def digest_of_entries(entries: Iterable[Entry]) -> str:
         line = f"{'x' if entry.runs else '-'} {entry.size} {entry.digest} {entry.name}\0"
         found.update(line.encode("utf-8", "surrogateescape"))
     return found.hexdigest()
-
-
-class HashedOutput:
-    """A file that is hashed as it is written, or only hashed."""
-
-    def __init__(self, file: IO[bytes] | None = None) -> None:
-        self._file, self._hash = file, hasher()
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Write data of any size; return its length in bytes."""
-        view = memoryview(data).cast("B")
-        self._hash.update(view)
-        if self._file is not None:
-            self._file.write(view)
-        return len(view)
-
-    def flush(self) -> None:
-        """Flush the file."""
-        if self._file is not None:
-            self._file.flush()
-
-    def hexdigest(self) -> str:
-        """Return the BLAKE3 of what was written so far."""
-        return self._hash.hexdigest()

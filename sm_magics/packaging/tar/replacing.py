@@ -29,7 +29,8 @@ _LONG_AGO = 86_400.0  # seconds; no model takes a day to write
 def replacing(target: Path, elsewhere: str = "--model-dir ANOTHER_DIRECTORY") -> Iterator[BinaryIO]:
     """Open a file beside the target, to be moved there when the block ends well and removed when it does not.
 
-    A symbolic link stays one; what it points to is replaced.
+    A symbolic link stays one; what it points to is replaced. A block that removes the new file leaves the target as it
+    is.
 
     Parameters
     ----------
@@ -45,11 +46,13 @@ def replacing(target: Path, elsewhere: str = "--model-dir ANOTHER_DIRECTORY") ->
     """
     place = Path(os.path.realpath(target))
     partial = place.with_name(f".{place.name}.{secrets.token_hex(8)}.partial")
-    with _explained(target, elsewhere, partial, place):
+    with explained(target, elsewhere, partial, place):
         with _opened(partial, place) as file:
             try:
                 yield file
                 file.flush()
+                if not os.fstat(file.fileno()).st_nlink:
+                    return
                 os.fsync(file.fileno())
                 partial.replace(place)
             except BaseException:
@@ -73,7 +76,7 @@ def rewriting(target: Path, elsewhere: str) -> Iterator[tuple[BinaryIO, str]]:
         If it cannot be written, or another process replaces it.
     """
     place = Path(os.path.realpath(target))
-    with _explained(target, elsewhere, place), place.open("r+b", buffering=0) as file:
+    with explained(target, elsewhere, place), place.open("r+b", buffering=0) as file:
         with alone(place.parent):
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -122,8 +125,21 @@ def _past() -> int:
 
 
 @contextmanager
-def _explained(target: Path, elsewhere: str, *own: Path) -> Iterator[None]:
-    """Turn the operating system's errors about our own files into ours."""
+def explained(target: Path, elsewhere: str, *own: Path) -> Iterator[None]:
+    """Turn the operating system's errors about our own files into ours.
+
+    Parameters
+    ----------
+    target, elsewhere
+        As for `replacing`.
+    own
+        The files that are written for it.
+
+    Raises
+    ------
+    PackagingError
+        If the disk is full, or one of them cannot be written.
+    """
     try:
         yield
     except OSError as error:
