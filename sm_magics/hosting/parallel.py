@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-THREADS = 8
+THREADS = 7
 _INTERVAL = 0.2  # seconds between two looks at how far they have come
 _PATIENCE = 10.0  # seconds that requests get to end when they are not wanted any more
 

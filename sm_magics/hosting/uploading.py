@@ -27,7 +27,7 @@ from .connection import Connection
 from .parallel import Body, Requests
 from .unfinished import Arrived, Record, Started
 
-PART = 8 << 20
+PART = 6 << 20
 """Bytes in a part of a file that is not huge. What is not larger than one is sent in one request."""
 
 SMALLEST_PART = 5 << 20  # but the last
