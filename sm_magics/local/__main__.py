@@ -71,7 +71,6 @@ def _port(text: str) -> int:
 
 def _start(port: int | None, warm: str | None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         run(port=port, warm=warm)
     except AlreadyRunningError:

@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-import uvicorn
 import uvloop
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
@@ -39,9 +38,12 @@ from .elsewhere.child import Elsewhere
 from .hosting.api import Hosting
 from .hosting.capture import Capture
 from .hosting.endpoints import IDLE_AFTER, Endpoints
+from .hosting.environments import KEPT, collect
 from .hosting.interpreters import Interpreters
 from .hosting.runtime import Runtime
 from .identity import Identity
+from .log_file import bound
+from .protocol.connection import Server
 from .protocol.paging import Pages
 from .resources import Resources
 from .s3.api import S3
@@ -61,6 +63,10 @@ ASLEEP_STOP = 86_400.0
 _LOG_DELAY = 0.05
 #: Seconds that what was measured waits to be written together.
 _METRICS_DELAY = 5.0
+#: Seconds from one look at what may go to the next.
+_TIDY = 300.0
+#: Seconds without a request after which a client's connection is closed.
+_KEEP_ALIVE = 60.0
 #: Seconds that requests have to be answered when the service ends.
 _GRACE = 10
 #: Seconds in which the lock becomes free if nobody has it but those who look.
@@ -122,6 +128,7 @@ class Service:
     """
 
     def __init__(self, directory: Path, *, idle_after: float = IDLE_AFTER) -> None:
+        self._directory = directory
         self._store = Store(directory / "state.sqlite3")
         self.account = account = Account.of(self._store)
         self._sessions = Sessions(account)
@@ -223,6 +230,17 @@ class Service:
         quiet = asyncio.get_running_loop().time() - self.app.last_request
         return (quiet >= empty and self.endpoints.are_gone()) or (quiet >= asleep and self.endpoints.are_asleep())
 
+    async def tidy(self, *, kept: float) -> None:
+        """Bound the log, and remove environments that nobody has needed for `kept` seconds, now and then for ever."""
+        environments, versions = self._directory / "environments", self._directory / "endpoints"
+        while True:
+            bound(self._directory / "service.log")
+            try:
+                await asyncio.to_thread(collect, environments, versions, kept=kept, now=time.time())
+            except OSError as error:
+                _logger.warning("Environments that nobody needs could not be removed: %s", error)
+            await asyncio.sleep(_TIDY)
+
     async def close(self) -> None:
         """End all workers and write what is left to write."""
         await self.training.close()
@@ -242,14 +260,6 @@ class Service:
             loop.call_later(_LOG_DELAY, self._logs.flush)
         else:
             loop.call_soon_threadsafe(loop.call_later, _LOG_DELAY, self._logs.flush)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the service has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def run(*, port: int | None = None, warm: str | None = None) -> None:
@@ -276,6 +286,7 @@ def run(*, port: int | None = None, warm: str | None = None) -> None:
         empty=_seconds("SM_MAGICS_IDLE_STOP", IDLE_STOP),
         asleep=_seconds("SM_MAGICS_ASLEEP_STOP", ASLEEP_STOP),
         endpoint=_seconds("SM_MAGICS_ENDPOINT_IDLE_STOP", IDLE_AFTER),
+        environment=_seconds("SM_MAGICS_ENVIRONMENT_KEEP", KEPT),
     )
     directory = home()
     with only_one(directory):
@@ -284,11 +295,12 @@ def run(*, port: int | None = None, warm: str | None = None) -> None:
 
 @dataclass(frozen=True)
 class _Times:
-    """Seconds without a request: until the service ends, empty or asleep, and until an endpoint sleeps."""
+    """Seconds of disuse after which the service ends (empty or asleep), an endpoint sleeps, an environment goes."""
 
     empty: float
     asleep: float
     endpoint: float
+    environment: float
 
 
 def _seconds(variable: str, default: float) -> float:
@@ -308,43 +320,32 @@ async def _serve(directory: Path, port: int | None, warm: str | None, times: _Ti
     service = Service(directory, idle_after=times.endpoint)
     listener = service.listen(port)
     address = _address(service)
+    tidying = asyncio.create_task(service.tidy(kept=times.environment))
     try:
         if warm:
             service.interpreters.warm(warm)
         service.endpoints.restore()
         service.training.restore()
-        config = uvicorn.Config(
-            service.app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # nobody stands before it
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        server = _Server(config)
+        server = Server(service.app)
+        stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, setattr, server, "should_exit", True)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        # The socket listens already: who connects before the server is up waits in its queue.
+            loop.add_signal_handler(number, stop.set)
+        await server.listen(listener)
         address.write()
         _logger.info("SageMaker on this machine listens at %s", address.url)
         await asyncio.to_thread(service_model, "sagemaker")
         look = min(max(min(times.empty, times.asleep) / 10, 0.05), 1.0)
-        while not server.should_exit and not service.is_idle(empty=times.empty, asleep=times.asleep):
-            await asyncio.wait({serving}, timeout=look)
-            if serving.done():
-                break
-        server.should_exit = True
-        await serving
+        while not stop.is_set() and not service.is_idle(empty=times.empty, asleep=times.asleep):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(stop.wait(), look)
+            server.drop_idle(_KEEP_ALIVE)
+        await server.close(grace=_GRACE)
     finally:
         with contextlib.suppress(OSError):
             address.path().unlink()
         listener.close()
+        tidying.cancel()
         await service.close()
 
 

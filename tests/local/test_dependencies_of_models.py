@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from local_service import DOUBLE, model_archive
+from local_service import DOUBLE, model_archive, wait_until
 
 USING = """
 import json
@@ -71,3 +71,23 @@ def test_what_cannot_be_installed_fails_the_endpoint_with_the_reason_and_what_to
     service.deploy("ignoring", data, Environment={"SM_MAGICS_REQUIREMENTS": "ignore"})
     assert service.invoke("ignoring") == b"[2, 4]"
     service.delete_endpoint("ignoring")
+
+
+def test_the_service_removes_an_environment_once_its_endpoint_is_deleted_and_makes_it_again(own_service, wheels):
+    data = with_requirements(USING, f"--no-index\n--find-links {wheels}\nsm_magics_local_answer==1.0\n")
+    environments = own_service.home / "environments"
+    own_service.environ["SM_MAGICS_ENVIRONMENT_KEEP"] = "0"
+    own_service.start()
+    own_service.deploy("first", data)
+    # Each start looks at once: an endpoint that sleeps refers to its environment, too.
+    own_service.end()
+    own_service.start()
+    assert own_service.invoke("first") == b"42"
+    assert own_service.log("first").count("Successfully installed") == 1
+    own_service.delete_endpoint("first")
+    own_service.end()
+    own_service.start()
+    wait_until(lambda: not list(environments.glob("*/complete")), what="the environment is gone")
+    own_service.deploy("second", data)
+    assert own_service.invoke("second") == b"42"
+    own_service.delete_endpoint("second")

@@ -14,6 +14,7 @@ from local_service import wait_until
 
 from sm_magics.local.elsewhere import child as elsewhere
 from sm_magics.local.elsewhere.child import Elsewhere
+from sm_magics.local.protocol.body import Body
 from sm_magics.local.protocol.errors import ApiError
 from sm_magics.local.protocol.sigv4 import Claim
 from sm_magics.local.protocol.wire import Request
@@ -140,7 +141,7 @@ CLAIM = Claim("KEY", "20260101", "us-west-2", "lambda", ("host", "x-amz-date"), 
 @pytest.mark.parametrize("path", ["/moto-api/data.json", "/%6doto-api/reset", "//moto-api/reset", "/latest/meta-data"])
 def test_motos_own_paths_are_closed(path, tmp_path):
     async def ask():
-        request = Request("GET", path, "", (("host", "h"),), None)
+        request = Request("GET", path, "", (("host", "h"),), Body.of(b""))
         await Elsewhere(tmp_path, None).answer(request, CLAIM, b"", otherwise=missing)
 
     missing = ApiError("Missing", "is not available")
@@ -159,7 +160,7 @@ def test_what_was_verified_is_passed_on_and_nothing_else():
     )
     query = "a=b&X-Amz-Signature=0&X-Amz-Credential=c&X-Amz-Date=d&c="
     claim = replace(CLAIM, signed_headers=("host", "x-amz-date", "x-moto-account-id"))
-    passed = elsewhere._message(Request("POST", "/a%20b", query, headers, None), claim, b"body").decode()
+    passed = elsewhere._message(Request("POST", "/a%20b", query, headers, Body.of(b"body")), claim, b"body").decode()
     assert passed == (
         "POST /a%20b?a=b&c= HTTP/1.1\r\n"
         "x-amz-date: 20260101T000000Z\r\n"

@@ -26,7 +26,8 @@ class Pool:
         self.closed = False
         self.answers: list[asyncio.Future[Answer]] = []
 
-    def invoke(self, _request: Request) -> asyncio.Future[Answer]:
+    def submit(self, _request: Request, *, stream: bool) -> asyncio.Future[Answer]:
+        assert not stream
         assert not self.closed
         self.answers.append(asyncio.get_running_loop().create_future())
         return self.answers[-1]
@@ -87,7 +88,7 @@ def test_nobody_asks_and_the_workers_stop_until_somebody_does():
         assert made.lines == ["No request came for 10 s: the workers stop. The next request starts them again."]
         await until(lambda: made.fleet.at_rest)
         assert made.pools[0].closed
-        asked = [asyncio.create_task(made.fleet.ask(REQUEST)) for _ in range(3)]
+        asked = [made.fleet.ask(REQUEST) for _ in range(3)]
         await begun(made, pool=1, asked=3)
         assert len(made.pools) == 2, "one start for all who wait"
         for answer in made.pools[1].answers:
@@ -102,12 +103,13 @@ def test_workers_with_something_to_do_do_not_stop():
     async def scenario() -> None:
         made = Made()
         await made.fleet.start()
-        asked = asyncio.create_task(made.fleet.ask(REQUEST))
+        asked = made.fleet.ask(REQUEST)
         await begun(made)
         made.look(1000)
         assert not made.fleet.asleep
         made.pools[0].answers[0].set_result(ANSWER)
         assert await asked == ANSWER
+        await asyncio.sleep(0)  # who waited is told first
         made.look(9)
         assert not made.fleet.asleep, "it was used just now"
         made.look(11)
@@ -125,12 +127,11 @@ def test_a_request_that_waits_for_the_workers_is_answered_though_the_fleet_is_cl
         made.gate.clear()
         asked = made.fleet.ask(REQUEST)
         closing = asyncio.create_task(made.fleet.close(drain=60))
-        answered = asyncio.create_task(asked)
         await asyncio.sleep(0)
         made.gate.set()
         await begun(made, pool=1)
         made.pools[1].answers[0].set_result(ANSWER)
-        assert await answered == ANSWER
+        assert await asked == ANSWER
         await closing
         assert made.pools[1].closed
 
@@ -157,10 +158,10 @@ def test_one_who_stops_waiting_for_the_workers_does_not_stop_them():
         await made.fleet.start()
         made.look(11)
         made.gate.clear()
-        impatient = asyncio.create_task(made.fleet.ask(REQUEST))
+        impatient = made.fleet.ask(REQUEST)
         await asyncio.sleep(0)
         impatient.cancel()
-        patient = asyncio.create_task(made.fleet.ask(REQUEST))
+        patient = made.fleet.ask(REQUEST)
         made.gate.set()
         await begun(made, pool=1)
         made.pools[1].answers[0].set_result(ANSWER)
@@ -214,7 +215,7 @@ def test_requests_go_to_the_instance_with_the_fewest_and_not_to_a_sick_one():
         made = Made(size=3)
         await made.fleet.start()
         made.pools[1].healthy = False
-        asked = [asyncio.create_task(made.fleet.ask(REQUEST)) for _ in range(4)]
+        asked = [made.fleet.ask(REQUEST) for _ in range(4)]
         await until(lambda: sum(len(pool.answers) for pool in made.pools) == 4)
         assert [len(pool.answers) for pool in made.pools] == [2, 0, 2]
         for pool in made.pools:
@@ -230,7 +231,7 @@ def test_instances_that_go_answer_what_they_were_asked():
     async def scenario() -> None:
         made = Made(size=2)
         await made.fleet.start()
-        asked = [asyncio.create_task(made.fleet.ask(REQUEST)) for _ in range(2)]
+        asked = [made.fleet.ask(REQUEST) for _ in range(2)]
         await begun(made, pool=1)
         await made.fleet.scale(1)
         await until(lambda: made.pools[1].closed)
@@ -250,7 +251,7 @@ def test_a_sleeping_fleet_has_its_new_size_when_it_wakes():
         made.look(11)
         await made.fleet.scale(3)
         assert made.fleet.asleep
-        asked = asyncio.create_task(made.fleet.ask(REQUEST))
+        asked = made.fleet.ask(REQUEST)
         await begun(made, pool=1)
         assert [pool.number for pool in made.pools] == [0, 0, 1, 2]
         made.pools[1].answers[0].set_result(ANSWER)
@@ -286,14 +287,14 @@ def test_more_than_the_concurrency_is_turned_away_also_while_the_workers_wake():
         made = Made(concurrency=1)
         await made.fleet.start()
         made.look(11)
-        asked = asyncio.create_task(made.fleet.ask(REQUEST))
+        asked = made.fleet.ask(REQUEST)
         await begun(made, pool=1)
         with pytest.raises(ApiError) as caught:
             made.fleet.ask(REQUEST)
         assert caught.value.code == "ThrottlingException"
         made.pools[1].answers[0].set_result(ANSWER)
         await asked
-        again = asyncio.create_task(made.fleet.ask(REQUEST))
+        again = made.fleet.ask(REQUEST)
         await begun(made, pool=1, asked=2)
         made.pools[1].answers[1].set_result(ANSWER)
         assert await again == ANSWER

@@ -16,6 +16,7 @@ from sm_magics.local.account import Account
 from sm_magics.local.hosting import runtime
 from sm_magics.local.hosting.runtime import Runtime
 from sm_magics.local.hosting.variants import variants_of
+from sm_magics.local.protocol.body import Body
 from sm_magics.local.protocol.errors import ApiError
 from sm_magics.local.protocol.wire import Request, Response
 from sm_magics.local.service import service_model
@@ -34,7 +35,10 @@ class Version:
             "models": {"any": {"PrimaryContainer": {"Image": IMAGE}}},
         }
         self.variants = variants_of(self.snapshot)
-        self.ask = ask
+        self._ask = ask
+
+    def ask(self, *arguments: Any, **settings: Any) -> Any:
+        return asyncio.ensure_future(self._ask(*arguments, **settings))
 
     def choose(self, _name: str) -> Any:
         return self.variants[0]
@@ -66,10 +70,7 @@ async def answer(version: Version, *, stream: bool = False, **headers: str) -> R
     path = f"/endpoints/{quote('any')}/invocations{'-response-stream' if stream else ''}"
     sent = tuple((name.lower().replace("_", "-"), value) for name, value in headers.items())
 
-    async def receive() -> Any:
-        raise AssertionError
-
-    request = Request("POST", path, "", sent, receive)
+    request = Request("POST", path, "", sent, Body.of(b"{}"))
     return await Runtime(service_model("sagemaker-runtime"), served, ACCOUNT, served, served).answer(
         request, b"{}", "id"
     )

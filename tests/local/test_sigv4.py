@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sm_magics.local.protocol.body import Body
 from sm_magics.local.protocol.sigv4 import EMPTY, UNSIGNED, Reason, RefusedError, claim_of, signing_key, verify
 from sm_magics.local.protocol.wire import Request
 
@@ -50,11 +51,8 @@ def signed(service="sagemaker", *, path="/", query="", body=b"", headers=(), at=
 def received(request, *, drop=(), add=(), method=None, url=None) -> Request:
     parts = urlsplit(url or request.url)
 
-    async def nothing():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
     headers = [(name.lower(), value) for name, value in request.headers.items() if name.lower() not in drop]
-    return Request(method or request.method, parts.path, parts.query, (*headers, *add), nothing)
+    return Request(method or request.method, parts.path, parts.query, (*headers, *add), Body.of(b""))
 
 
 def check(request: Request, payload_hash: str, *, key=KEY, now=None) -> None:
@@ -199,10 +197,11 @@ def test_a_presigned_url_of_odd_characters_or_lengths_is_incomplete(service, cha
 def test_a_body_is_refused_as_soon_as_it_is_too_long():
     from sm_magics.local.protocol.errors import ApiError
 
-    async def endless():
-        return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+    class Endless(Body):
+        async def take(self):
+            return b"x" * 1000
 
-    request = Request("POST", "/", "", (), endless)
+    request = Request("POST", "/", "", (), Endless(lambda _holding: None))
     with pytest.raises(ApiError) as caught:
         asyncio.run(request.body(5000))
     assert caught.value.status == 413

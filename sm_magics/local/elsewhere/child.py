@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import time
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from urllib.parse import unquote, urlencode
@@ -93,7 +92,7 @@ class Elsewhere:
             otherwise.message += " More of AWS is with: pip install 'sm-magics[aws-local]'"
             raise otherwise
         self._used = time.monotonic()
-        message = _message(request, replace(claim, access_key=self._account.access_key), body)
+        message = _message(request, claim._replace(access_key=self._account.access_key), body)
         await self._start()
         try:
             status, headers, answer = await self._insist(message)

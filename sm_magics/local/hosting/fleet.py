@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from sm_magics.local.protocol.errors import throttled
@@ -114,7 +115,7 @@ class Fleet:
         self._instances = await self._open(range(self._size))
         self._used = asyncio.get_running_loop().time()
 
-    def ask(self, request: Request, *, stream: bool = False) -> Coroutine[Any, Any, Reply]:
+    def ask(self, request: Request, *, stream: bool = False) -> asyncio.Future[Reply]:
         """Return an instance's answer. The request has its place when this returns: `close` waits for it.
 
         Raises
@@ -122,7 +123,7 @@ class Fleet:
         ApiError
             ``ThrottlingException`` if there are too many already.
         VersionFailedError
-            From the coroutine, if the workers slept and cannot be started again.
+            From the future, if the workers slept and cannot be started again.
         """
         if self.concurrency is not None and self._outstanding >= self.concurrency:
             self._log(f"A request was turned away: {self._outstanding} are being processed, as MaxConcurrency allows.")
@@ -130,9 +131,9 @@ class Fleet:
         self._outstanding += 1
         self._used = asyncio.get_running_loop().time()
         if self._instances:
-            return self._answer(*self._submit(request, stream=stream))
+            return self._submit(request, stream=stream)
         self._at_the_door += 1
-        return self._answer_later(self._wake(), request, stream=stream)
+        return asyncio.ensure_future(self._answer_later(self._wake(), request, stream=stream))
 
     async def scale(self, size: int) -> None:
         """Change the number of instances. Those that go answer what they were asked.
@@ -199,25 +200,27 @@ class Fleet:
         self._sick_since = None
         self._on_failed("The workers of the primary container kept dying. See the endpoint's log for the reason.")
 
-    def _submit(self, request: Request, *, stream: bool) -> tuple[_Instance, Coroutine[Any, Any, Reply]]:
+    def _submit(self, request: Request, *, stream: bool) -> asyncio.Future[Reply]:
         able = [one for one in self._instances if one.pool.healthy] or self._instances
         instance = random.choice(able) if self._spread else min(able, key=lambda one: one.outstanding)  # noqa: S311
         instance.outstanding += 1
-        return instance, instance.pool.stream(request) if stream else instance.pool.invoke(request)
+        asked = instance.pool.submit(request, stream=stream)
+        if isinstance(asked, Answer):  # it was refused
+            refusal, asked = asked, asyncio.get_running_loop().create_future()
+            asked.set_result(refusal)
+        asked.add_done_callback(partial(self._answered, instance))
+        return asked
 
-    async def _answer(self, instance: _Instance, asked: Coroutine[Any, Any, Reply]) -> Reply:
-        try:
-            return await asked
-        finally:
-            instance.outstanding -= 1
-            self._outstanding -= 1
-            self._used = asyncio.get_running_loop().time()
+    def _answered(self, instance: _Instance, _asked: asyncio.Future[Reply]) -> None:
+        instance.outstanding -= 1
+        self._outstanding -= 1
+        self._used = asyncio.get_running_loop().time()
 
     async def _answer_later(self, waking: asyncio.Task[None], request: Request, *, stream: bool) -> Reply:
         try:
             # One who stops waiting does not stop the start for the others.
             await asyncio.shield(waking)
-            submitted = self._submit(request, stream=stream)
+            asked = self._submit(request, stream=stream)
         except BaseException:
             self._outstanding -= 1
             raise
@@ -225,7 +228,8 @@ class Fleet:
             self._at_the_door -= 1
             if not self._at_the_door:
                 self._let_in.set()
-        return await self._answer(*submitted)
+        # Whoever stops waiting does not stop the work.
+        return await asyncio.shield(asked)
 
     def _wake(self) -> asyncio.Task[None]:
         if self._waking is None:

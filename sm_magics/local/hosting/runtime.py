@@ -106,7 +106,8 @@ class Runtime:
             (operation.http["method"], _path_pattern(operation.http["requestUri"]), operation)
             for operation in (model.operation_model(name) for name in model.operation_names)
         ]
-        self._abandoned: set[asyncio.Task[Reply]] = set()
+        self._abandoned: set[asyncio.Future[Reply]] = set()
+        self._route = lru_cache(maxsize=_MOST_CHECKED)(self._find_route)
         self._checked: set[tuple[Any, ...]] = set()
 
     async def answer(self, request: Request, body: bytes, request_id: str) -> Response:
@@ -118,7 +119,7 @@ class Runtime:
             The runtime's own errors, ``ModelError`` above all.
         """
         received = time.perf_counter()
-        match, operation = self._route(request)
+        match, operation = self._route(request.method, request.raw_path)
         if operation.name not in {"InvokeEndpoint", "InvokeEndpointWithResponseStream"}:
             raise unknown_operation("sagemaker-runtime", operation.name)
         parameters = self._parameters(operation, match, request)
@@ -128,10 +129,11 @@ class Runtime:
         return await self._invoke_with_response_stream(call)
 
     def _parameters(self, operation: Any, match: re.Match[str], request: Request) -> dict[str, str]:
+        given = request.by_name
         parameters = {
-            name: unquote(match[place]) if is_in_path else request.header(place)
+            name: unquote(match[place]) if is_in_path else given[place]
             for name, place, is_in_path in _places(operation.input_shape)
-            if is_in_path or request.values(place)
+            if is_in_path or place in given
         }
         # Most requests say the same as others did.
         key = operation.name, *parameters.items()
@@ -145,12 +147,12 @@ class Runtime:
             self._checked.add(key)
         return parameters
 
-    def _route(self, request: Request) -> tuple[re.Match[str], Any]:
-        for method, pattern, operation in self._operations:
-            match = pattern.fullmatch(request.raw_path)
-            if match and method == request.method:
+    def _find_route(self, method: str, path: str) -> tuple[re.Match[str], Any]:
+        for its_method, pattern, operation in self._operations:
+            match = pattern.fullmatch(path)
+            if match and its_method == method:
                 return match, operation
-        raise unknown_operation("sagemaker", f"{request.method} {request.raw_path}")
+        raise unknown_operation("sagemaker", f"{method} {path}")
 
     def _call(self, parameters: dict[str, Any], body: bytes, request_id: str, received: float) -> _Call:
         for member, kind in _UNSUPPORTED.items():
@@ -200,7 +202,7 @@ class Runtime:
         request = ContainerRequest("POST", "/invocations", headers, call.body)
         slept = call.version.is_asleep(call.variant)
         asked_at = time.perf_counter()
-        asked = asyncio.create_task(call.version.ask(call.variant, request, stream=stream))
+        asked = call.version.ask(call.variant, request, stream=stream)
         await asyncio.wait({asked}, timeout=seconds)
         self._measure(call, asked, asked_at, slept=slept)
         if not asked.done():
@@ -218,7 +220,7 @@ class Runtime:
         body = b"".join([piece async for piece in answer]) if isinstance(answer, Stream) else answer.body
         raise self._model_error(call, answer.status, body)
 
-    def _measure(self, call: _Call, asked: asyncio.Task[Reply], asked_at: float, *, slept: bool) -> None:
+    def _measure(self, call: _Call, asked: asyncio.Future[Reply], asked_at: float, *, slept: bool) -> None:
         known = asked.done() and asked.exception() is None
         set_up = call.version.set_up(call.variant) if slept and known else 0.0
         invoked = partial(
@@ -234,9 +236,9 @@ class Runtime:
         if set_up and call.variant.serverless:
             self._metrics.set_up(call.endpoint, call.variant.name, set_up)
 
-    def _let_go(self, task: asyncio.Task[Reply]) -> None:
-        self._abandoned.discard(task)
-        if not task.cancelled() and task.exception() is None and isinstance(answer := task.result(), Stream):
+    def _let_go(self, asked: asyncio.Future[Reply]) -> None:
+        self._abandoned.discard(asked)
+        if not asked.cancelled() and asked.exception() is None and isinstance(answer := asked.result(), Stream):
             answer.abandon()
 
     async def _frames(self, call: _Call, stream: Stream, deadline: float) -> AsyncIterator[bytes]:

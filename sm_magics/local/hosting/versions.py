@@ -11,9 +11,8 @@ import hashlib
 import logging
 import random
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from sm_magics.local.cloudwatch.logs import Logs
 from sm_magics.local.protocol.errors import PING_FAILED
@@ -24,6 +23,7 @@ from sm_magics.serving.pool import WorkerPool
 from sm_magics.serving.requirements import RequirementsFailed
 
 from .dependencies import REQUIREMENTS, Dependencies
+from .environments import NOTE
 from .fleet import Fleet, Reply, VersionFailedError
 from .interpreters import Interpreters
 from .model_data import BadModelDataError, ModelData
@@ -205,7 +205,7 @@ class Version:
 
     async def _with_requirements(self, variant: Variant, python: str, log: Callable[[str], None]) -> str:
         try:
-            return await self._dependencies.interpreter(self._model_dir(variant), python, log)
+            chosen = await self._dependencies.interpreter(self._model_dir(variant), python, log)
         except (RequirementsFailed, OSError, ValueError) as error:
             lines = str(error).strip().splitlines()
             for line in lines:
@@ -214,6 +214,9 @@ class Version:
                 f"code/requirements.txt of production variant {variant.name} could not be installed: {lines[-1]} "
                 f"Install it yourself, or set {REQUIREMENTS}=ignore in the container's environment to go without."
             ) from error
+        if chosen != python:
+            (self._folder(variant) / NOTE).write_text(chosen)
+        return chosen
 
     async def _parent(self, variant: Variant, python: str, log: Callable[[str], None]) -> WarmParent:
         try:
@@ -236,7 +239,7 @@ class Version:
         weights = [variant.weight for variant in self.variants]
         return random.choices(self.variants, weights)[0] if any(weights) else None  # noqa: S311 - a share of traffic
 
-    def ask(self, variant: Variant, request: Request, *, stream: bool = False) -> Coroutine[Any, Any, Reply]:
+    def ask(self, variant: Variant, request: Request, *, stream: bool = False) -> asyncio.Future[Reply]:
         """Return the container's answer. It has been asked when this returns: `close` waits for it.
 
         Raises
@@ -244,7 +247,7 @@ class Version:
         ApiError
             ``ThrottlingException`` if a serverless variant has too much to do.
         VersionFailedError
-            From the coroutine, if the workers slept and cannot be started again.
+            From the future, if the workers slept and cannot be started again.
         """
         return self._fleets[variant.name].ask(request, stream=stream)
 

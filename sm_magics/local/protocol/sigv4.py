@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from botocore.utils import normalize_url_path
@@ -44,6 +44,7 @@ _QUERY = (
     "X-Amz-SignedHeaders",
     "X-Amz-Signature",
 )
+_NOT_SHORT = "Credential, SignedHeaders and X-Amz-Date must be short and ASCII."
 _ONCE = ("authorization", "host", "x-amz-date", "x-amz-target", "x-amz-content-sha256", "content-length")
 
 
@@ -68,8 +69,7 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """What a request says about itself, not believed yet.
 
     Attributes
@@ -110,10 +110,11 @@ def claim_of(request: Request) -> Claim:
     RefusedError
         If it claims nothing, incompletely, or in more than one way.
     """
-    for name in _ONCE:
-        if len(request.values(name)) > 1:
-            raise RefusedError(Reason.INCOMPLETE, f"The header '{name}' stands more than once in the request.")
-    query = dict(request.query_pairs())
+    if request.repeats:
+        for name in _ONCE:
+            if len(request.values(name)) > 1:
+                raise RefusedError(Reason.INCOMPLETE, f"The header '{name}' stands more than once in the request.")
+    query = dict(request.query_pairs()) if request.query else {}
     authorization = request.header("authorization")
     presigned = "X-Amz-Algorithm" in query or "X-Amz-Signature" in query
     if authorization and (presigned or "Signature" in query):
@@ -158,18 +159,36 @@ def _from_query(request: Request, query: dict[str, str]) -> Claim:
     )
     payload = claim.payload or (UNSIGNED if claim.service == "s3" else "")
     token = unquote(query.get("X-Amz-Security-Token", ""))
-    return replace(claim, expires=int(expires), payload=payload, token=token)
+    return claim._replace(expires=int(expires), payload=payload, token=token)
 
 
 def _claim(request: Request, credential: str, signed: str, *, signature: str, date: str) -> Claim:
+    access_key, day, region, service, time = _scope(credential, date)
+    names, unsigned = _covered(signed, tuple(request.by_name))
+    if unsigned:
+        raise RefusedError(
+            Reason.MISMATCH,
+            f"There were headers present in the request which were not signed: {unsigned}",
+        )
+    payload = request.header("x-amz-content-sha256")
+    token = request.header("x-amz-security-token")
+    return Claim(access_key, day, region, service, names, signature, time, None, payload, token)
+
+
+# A client's requests of one second say the same here, and most say it of the same headers.
+
+
+@lru_cache(maxsize=64)
+def _scope(credential: str, date: str) -> tuple[str, str, str, str, datetime]:
+    """Return the access key, the day, the region, the service and the time that stand in these."""
     # What follows compares, encodes and echoes these; Python's own limits are no answer to a client.
-    if not all(text.isascii() and len(text) <= _LONGEST_PART for text in (credential, signed, date)):
-        raise RefusedError(Reason.INCOMPLETE, "Credential, SignedHeaders and X-Amz-Date must be short and ASCII.")
+    if not all(text.isascii() and len(text) <= _LONGEST_PART for text in (credential, date)):
+        raise RefusedError(Reason.INCOMPLETE, _NOT_SHORT)
     scope = credential.split("/")
     if len(scope) != 5 or scope[4] != "aws4_request" or not all(scope):  # noqa: PLR2004 - key, day, region, service, end
         raise RefusedError(Reason.INCOMPLETE, "Credential must be KEY/DATE/REGION/SERVICE/aws4_request.")
     try:
-        time = _moment(date)
+        time = datetime.strptime(date, _TIME).replace(tzinfo=timezone.utc)
     except ValueError:
         raise RefusedError(Reason.INCOMPLETE, "X-Amz-Date must be there, as YYYYMMDD'T'HHMMSS'Z'.") from None
     if scope[1] != date[:8]:
@@ -178,21 +197,17 @@ def _claim(request: Request, credential: str, signed: str, *, signature: str, da
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
             f"'{scope[1]}' != '{date[:8]}'.",
         )
+    return scope[0], scope[1], scope[2], scope[3], time
+
+
+@lru_cache(maxsize=256)
+def _covered(signed: str, present: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Return the names of the signed headers, and of those that should be among them."""
+    if not (signed.isascii() and len(signed) <= _LONGEST_PART):
+        raise RefusedError(Reason.INCOMPLETE, _NOT_SHORT)
     names = tuple(signed.split(";"))
-    unsigned = sorted({"host", *(name for name, _ in request.headers if name.startswith(_COVERED))} - set(names))
-    if unsigned:
-        raise RefusedError(
-            Reason.MISMATCH,
-            f"There were headers present in the request which were not signed: {', '.join(unsigned)}",
-        )
-    payload = request.header("x-amz-content-sha256")
-    token = request.header("x-amz-security-token")
-    return Claim(scope[0], scope[1], scope[2], scope[3], names, signature, time, None, payload, token)
-
-
-@lru_cache(maxsize=64)  # all requests of a second have the same, and strptime takes longer than the signature
-def _moment(date: str) -> datetime:
-    return datetime.strptime(date, _TIME).replace(tzinfo=timezone.utc)
+    wanted = {"host", *(name for name in present if name.startswith(_COVERED))}
+    return names, ", ".join(sorted(wanted - set(names)))
 
 
 def verify(request: Request, claim: Claim, payload_hash: str, *, access_key: str, key: bytes, now: datetime) -> None:
@@ -214,7 +229,7 @@ def verify(request: Request, claim: Claim, payload_hash: str, *, access_key: str
         raise RefusedError(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
     _check_time(claim, now)
     text = string_to_sign(request, claim, payload_hash)
-    expected = hmac.new(key, text.encode("latin-1"), hashlib.sha256).hexdigest()
+    expected = hmac.digest(key, text.encode("latin-1"), "sha256").hex()
     # Bytes: a non-ASCII str would raise a TypeError.
     if not hmac.compare_digest(expected.encode(), claim.signature.encode("utf-8", "replace")):
         raise RefusedError(
@@ -245,17 +260,14 @@ def string_to_sign(request: Request, claim: Claim, payload_hash: str) -> str:
     """Return the text under the signature."""
     # Every service but S3 encodes the path once more.
     path = request.raw_path if claim.service == "s3" else _encoded_again(request.raw_path)
-    pairs = sorted(pair for pair in request.query_pairs() if pair[0] != "X-Amz-Signature")
-    headers = "".join(
-        f"{name}:{','.join(' '.join(value.split()) for value in request.values(name))}\n"
-        for name in claim.signed_headers
-    )
+    pairs = sorted(pair for pair in request.query_pairs() if pair[0] != "X-Amz-Signature") if request.query else ()
     canonical = "\n".join(
         (
             request.method,
             path,
-            "&".join(f"{name}={value}" for name, value in pairs),
-            headers,
+            "&".join([f"{name}={value}" for name, value in pairs]),
+            *[f"{name}:{_value(request, name)}" for name in claim.signed_headers],
+            "",
             ";".join(claim.signed_headers),
             payload_hash,
         )
@@ -263,6 +275,15 @@ def string_to_sign(request: Request, claim: Claim, payload_hash: str) -> str:
     # Latin-1 gives back the bytes that were sent.
     digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
     return f"{ALGORITHM}\n{time_of(claim)}\n{scope_of(claim)}\n{digest}"
+
+
+def _value(request: Request, name: str) -> str:
+    """Return a header's values as they are signed: white space in them is one space."""
+    if not request.repeats:
+        value = request.header(name)
+        if value.isprintable() and "  " not in value and value == value.strip():
+            return value
+    return ",".join(" ".join(each.split()) for each in request.values(name))
 
 
 @lru_cache(maxsize=64)
@@ -290,5 +311,5 @@ def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
     """Return the key for one day, region and service."""
     key = f"AWS4{secret}".encode()
     for part in (day, region, service, "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        key = hmac.digest(key, part.encode(), "sha256")
     return key

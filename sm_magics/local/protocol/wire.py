@@ -1,13 +1,12 @@
-"""One HTTP request and its answer, as ASGI hands them over: nothing decoded that a signature covers."""
+"""One HTTP request and its answer: nothing decoded that a signature covers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, TypeAlias
 
+from .body import Body
 from .errors import too_large
 
 MAY_HOLD: ContextVar[bool] = ContextVar("may_hold", default=True)
@@ -18,45 +17,8 @@ IS_WAITER: ContextVar[bool] = ContextVar("is_waiter", default=False)
 """Whether one of botocore's waiters sent the request at hand: its user agent says so, by the feature ``B``
 (``botocore/useragent.py``)."""
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-
-#: Bytes of a refused body that are let in, so that the client gets to read why.
-_MOST_DROPPED = 1 << 30
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete."""
-
-
-class _Incoming:
-    """What receives a request's body, and remembers how far it is."""
-
-    def __init__(self, receive: Receive, *, awaits_word: bool) -> None:
-        self._receive = receive
-        self.awaits_word = awaits_word
-        self._is_complete = False
-
-    async def __call__(self) -> MutableMapping[str, Any]:
-        self.awaits_word = False
-        message = await self._receive()
-        self._is_complete = not message.get("more_body", False)
-        return message
-
-    async def is_over(self) -> bool:
-        """Return whether nothing of the body is left to come.
-
-        What the client sends already is let in and dropped, up to a bound: it reads no answer before it has sent all.
-        """
-        dropped = 0
-        while not self._is_complete and dropped < _MOST_DROPPED:
-            dropped += len((await self()).get("body", b""))
-        return self._is_complete
-
-
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """A request as it was sent.
 
@@ -65,45 +27,40 @@ class Request:
     method
         In upper case.
     raw_path, query
-        Percent-encoded, as in the request line. ``scope["path"]`` is decoded and has lost ``%2F`` and ``//``.
+        Percent-encoded, as in the request line.
     headers
         Names in lower case, in the order sent, repeated ones included.
+    content
+        The body.
+    by_name
+        The first value of each header.
+    repeats
+        Whether a header is there more than once.
     """
 
     method: str
     raw_path: str
     query: str
     headers: tuple[tuple[str, str], ...]
-    receive: Receive = field(repr=False)
+    content: Body = field(repr=False)
+    by_name: Mapping[str, str] = field(init=False, repr=False)
+    repeats: bool = field(init=False, repr=False)
 
-    @classmethod
-    def from_scope(cls, scope: Scope, receive: Receive) -> Request:
-        """Return the request of an ASGI scope."""
-        headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
-        return cls(
-            method=scope["method"],
-            # Some servers leave the query in the raw path.
-            raw_path=scope["raw_path"].partition(b"?")[0].decode("latin-1"),
-            query=scope["query_string"].decode("latin-1"),
-            headers=headers,
-            receive=_Incoming(receive, awaits_word=("expect", "100-continue") in headers),
-        )
-
-    @cached_property
-    def _by_name(self) -> Mapping[str, list[str]]:
-        by_name: dict[str, list[str]] = {}
-        for name, value in self.headers:
-            by_name.setdefault(name, []).append(value)
-        return by_name
+    def __post_init__(self) -> None:
+        self.by_name = dict(self.headers)
+        self.repeats = len(self.by_name) < len(self.headers)
+        if self.repeats:
+            self.by_name = dict(reversed(self.headers))
 
     def values(self, name: str) -> Sequence[str]:
         """Return all values of a header, in the order sent."""
-        return self._by_name.get(name, ())
+        if self.repeats:
+            return [value for each, value in self.headers if each == name]
+        return (self.by_name[name],) if name in self.by_name else ()
 
     def header(self, name: str, default: str = "") -> str:
         """Return the first value of a header."""
-        values = self._by_name.get(name)
-        return values[0] if values else default
+        return self.by_name.get(name, default)
 
     def query_pairs(self) -> list[tuple[str, str]]:
         """Return the query's names and values, still encoded."""
@@ -123,14 +80,8 @@ class Request:
         ClientGoneError
             If the connection closes before the body is complete.
         """
-        more = True
-        while more:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGoneError
-            if chunk := message.get("body", b""):
-                yield chunk
-            more = message.get("more_body", False)
+        while piece := await self.content.take():
+            yield piece
 
     async def is_over(self) -> bool:
         """Return whether the connection may be used for another request once this one is answered.
@@ -138,12 +89,7 @@ class Request:
         Not after one that waits for ``100 Continue``, as boto3 does with S3: it never sends a body that was refused,
         and botocore 1.37 then takes this answer's status for that of the next one, even without a body.
         """
-        if not isinstance(self.receive, _Incoming):
-            return True
-        if self.receive.awaits_word:
-            return False
-        has_body = self.header("content-length", "0") != "0" or self.header("transfer-encoding") != ""
-        return not has_body or await self.receive.is_over()
+        return not self.content.awaits_word and (self.content.is_complete or await self.content.is_over())
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body.
@@ -156,40 +102,22 @@ class Request:
         declared = self.header("content-length")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
-        chunks = []
+        if self.content.is_complete and self.content.size <= limit:
+            return self.content.taken()
+        pieces = []
         size = 0
-        async for chunk in self.stream():
-            size += len(chunk)
+        async for piece in self.stream():
+            size += len(piece)
             if size > limit:
                 raise too_large(limit)
-            chunks.append(chunk)
-        return b"".join(chunks)
+            pieces.append(piece)
+        return b"".join(pieces)
 
 
 @dataclass
 class Response:
-    """An answer. `body` is sent as it is, or piece by piece; then `headers` name its length."""
+    """An answer. `body` is sent as it is, or piece by piece, and then in chunks if `headers` do not name its length."""
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | AsyncIterator[bytes] = b""
-
-    async def send(self, send: Send, *, request_id: str, head: bool = False) -> None:
-        """Send it as ASGI messages, without the body in answer to HEAD."""
-        headers = [*self.headers, ("x-amzn-requestid", request_id)]
-        if isinstance(self.body, bytes) and not any(name.lower() == "content-length" for name, _ in self.headers):
-            headers.append(("content-length", str(len(self.body))))
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status,
-                "headers": [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers],
-            }
-        )
-        if head or isinstance(self.body, bytes):
-            body = b"" if head or not isinstance(self.body, bytes) else self.body
-            await send({"type": "http.response.body", "body": body})
-            return
-        async for chunk in self.body:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
