@@ -59,6 +59,7 @@ class Model:
         self._directory = str(directory)
         self._max_response = max_response
         self._context = Context(self._directory)
+        self._decodes = os.environ.get("TS_DECODE_INPUT_REQUEST") == "true"  # the container's default is no
         self._random = random.Random()  # noqa: S311 - request ids are no secrets; handlers may seed the global one
         self._transformer = transformer.Transformer(default_inference_handler=_Defaults())
         transformer.signature = _signature_once()
@@ -145,13 +146,13 @@ class Model:
     def _transform(self, target: str, headers: Headers, body: bytearray) -> tuple[Any, RequestProcessor, str] | Answer:
         # Parameters first, then headers, which win. Of a header that is sent twice the last one counts.
         properties: dict[str, Any] = {}
-        inputs: dict[str, bytearray] = {}
+        inputs: dict[str, Any] = {}
         try:
             parameters = query_parameters(target) + body_parameters(headers, body)
         except Malformed as error:
             return error.answer
         for name, content_type, value in parameters:
-            inputs[name] = value
+            inputs[name] = _decoded(content_type, value) if self._decodes else value
             properties[name] = {"content-type": content_type}
         properties.update(in_java_order(headers))
         request_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
@@ -197,6 +198,18 @@ class Model:
             error = GenericInferenceToolkitError(500, str(error))
         (text,) = self._transformer.handle_error(self._context, error, traceback.format_exc())
         return str(text)
+
+
+def _decoded(content_type: str, value: bytearray) -> Any:
+    """Return a value as TorchServe's Python side decodes it where it is told to; the toolkit expects that it is not."""
+    try:
+        if content_type == content_types.JSON:
+            return json.loads(value.decode())
+        if content_type.startswith("text"):
+            return value.decode()
+    except ValueError:
+        logging.getLogger().warning("Failed decoding of input data. Forwarding encoded payload", exc_info=True)
+    return value
 
 
 def _signature_once() -> Callable[[Callable[..., Any]], Signature]:
