@@ -92,6 +92,7 @@ class Server:
             task.cancel()
         if self.answering:
             await asyncio.wait(self.answering)
+            self.answering.clear()  # one that was never begun is still there
         for connection in list(self.connections):
             connection.abort()
 
@@ -224,7 +225,7 @@ class Connection(asyncio.Protocol):
             self._body = None
         if self._transport and not self._is_last and not self._answering:
             self._transport.write(_BAD_REQUEST)
-            self._transport.close()
+            self._transport.write_eof()  # closed while more comes, it would not let the client read this
         self._is_last = True
 
     def _hold(self, holding: bool) -> None:
