@@ -30,6 +30,15 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
+def is_there(uri: str, connection: Connection) -> bool:
+    """Return whether there is an object at an S3 URI; not where nobody is to know."""
+    bucket, key = split(uri)
+    with suppress(BackendError), connection.calling():
+        connection.client("s3").head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=connection.account)
+        return True
+    return False
+
+
 def upload(package: Package, connection: Connection, listener: Listener = ignore) -> bool:
     """Put a package's archive where `location` says. Return False if it was there already.
 

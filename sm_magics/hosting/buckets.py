@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from sm_magics.errors import BackendError, ConfigurationError
 
-from . import plan, policies
+from . import permissions, plan
 from .connection import Connection
 
 
@@ -60,11 +62,11 @@ def _missing(connection: Connection) -> ConfigurationError:
 
 def _refused(connection: Connection) -> ConfigurationError:
     name = connection.bucket
-    arn = f"arn:{policies.partition(connection.region)}:s3:::{name}"
+    asked = permissions.Asked("s3", "HeadBucket", {"Bucket": name}, partition=connection.partition)
     return ConfigurationError(
         f"S3 refuses HeadBucket of {name} ({_source(connection)}): it belongs to another account than "
         f"{connection.account}, or {connection.user} lacks this permission:\n"
-        f"  {policies.statement('s3:ListBucket', arn)}",
+        f"  {json.dumps(permissions.statement('', asked))}",
         hint="--bucket NAME    # a bucket of this account's",
     )
 

@@ -16,7 +16,7 @@ from sm_magics import home, sdk
 from sm_magics.errors import ConfigurationError, EndpointNotFound
 from sm_magics.settings import LOCAL, STUDIO_METADATA, Settings
 
-from . import faults, machine, policies
+from . import faults, machine, roles
 
 
 @dataclass
@@ -67,6 +67,11 @@ class Connection:
         return faults.translated(is_local=self.is_local)
 
     @property
+    def partition(self) -> str:
+        """The partition that the region lies in, as ARNs have it, such as ``aws-cn``."""
+        return str(self.client("sagemaker").meta.partition)
+
+    @property
     def account(self) -> str:
         """The account's id, 12 digits."""
         return str(self._caller()["Account"])
@@ -108,8 +113,8 @@ class Connection:
                 raise ConfigurationError(
                     "No execution role is known, and SageMaker in AWS needs one to fetch the model data: not from "
                     "--role, %config SmMagics.role, SM_MAGICS_ROLE or Studio's metadata "
-                    f"({STUDIO_METADATA}), and {error.message}\nThis makes one:\n  {policies.create_role()}",
-                    hint=f"--role arn:{policies.partition(self.region)}:iam::{account}:role/SageMakerExecutionRole",
+                    f"({STUDIO_METADATA}), and {error.message}\nThis makes one:\n  {roles.create()}",
+                    hint=f"--role arn:{self.partition}:iam::{account}:role/SageMakerExecutionRole",
                 ) from error
         return str(self._identity["Role"])
 

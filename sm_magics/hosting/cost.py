@@ -17,8 +17,10 @@ from typing import Any
 
 from botocore.config import Config
 
+from sm_magics import seen
 from sm_magics.errors import SmMagicsError
 from sm_magics.home import home
+from sm_magics.settings import LOCAL
 
 from . import references
 from .connection import Connection
@@ -31,6 +33,10 @@ _KEPT = 30 * 86_400.0
 # A price is worth a moment, and never a failure. The API has three addresses, this one for all commercial regions.
 _REGION = "us-east-1"
 _CONFIG = Config(connect_timeout=3, read_timeout=6, retries={"total_max_attempts": 1})
+
+
+FREE = frozenset({"Failed", "Deleting", "Deleted"})
+"""The statuses of an endpoint that costs nothing (any more)."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,15 @@ def of(endpoint: Endpoint, now: datetime | None = None) -> Cost:
         return Cost(words, total)
     hours = ((now or datetime.now(timezone.utc)) - endpoint.created).total_seconds() / 3600
     return Cost(words, total, total * Decimal(max(0.0, hours)))
+
+
+def note(endpoint: Endpoint) -> Cost:
+    """Return what an endpoint costs; of one in AWS it is noted for `%load_ext`, which asks nobody."""
+    cost = of(endpoint)
+    if endpoint.where != LOCAL and endpoint.created is not None and endpoint.status not in FREE:
+        price = "" if cost.per_hour is None else str(cost.per_hour)
+        seen.note(endpoint.where, endpoint.name, endpoint.created.timestamp(), price)
+    return cost
 
 
 def _count(variant: dict[str, Any], asked: dict[str, Any]) -> int:

@@ -7,15 +7,13 @@ another one made later under the same name is not taken for ours.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from sm_magics.errors import EndpointConflictError
 from sm_magics.home import home
 
 _FILE = "created.jsonl"
@@ -68,28 +66,3 @@ def _entries() -> dict[str, dict[str, Any]]:
             entry = json.loads(line)
             entries[str(entry["arn"])] = {"tags": dict(entry["tags"]), "created": str(entry.get("created", ""))}
     return entries
-
-
-@contextmanager
-def alone(place: str, endpoint_name: str) -> Iterator[None]:
-    """Hold the right to deploy to an endpoint's name, on this machine; it ends with the process at the latest.
-
-    Raises
-    ------
-    EndpointConflictError
-        If another kernel, or another cell's thread, is deploying to it.
-    """
-    directory = home() / "deploying"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(directory / f"{place}.{endpoint_name}".lower(), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise EndpointConflictError(
-                f"{endpoint_name} is being deployed by another notebook or cell on this machine just now.",
-                hint=f"%sm_status {endpoint_name} --wait    # then deploy again",
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)

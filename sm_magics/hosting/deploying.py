@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sm_magics import seen
 from sm_magics.errors import (
     AccessDenied,
     BackendError,
@@ -15,14 +16,29 @@ from sm_magics.errors import (
     EndpointConflictError,
     EndpointFailed,
     EndpointNotFound,
+    EndpointTimeout,
     Interrupted,
 )
-from sm_magics.packaging import Package
+from sm_magics.packaging import Package, Report
 from sm_magics.packaging.isolation import isolation_finding
 from sm_magics.progress import Listener, Progress, ignore
 from sm_magics.settings import LOCAL, Settings
 
-from . import artifacts, buckets, consistency, created, endpoints, existing, names, plan, policies, references, removal
+from . import (
+    artifacts,
+    begun,
+    buckets,
+    consistency,
+    created,
+    endpoints,
+    existing,
+    names,
+    plan,
+    references,
+    removal,
+    superseding,
+    verifying,
+)
 from .connection import Connection, connect
 from .endpoints import IN_SERVICE, MOVING, Asked, Endpoint
 from .variants import DataCapture, Options, Serverless
@@ -46,6 +62,7 @@ def deploy(
     update: bool = False,
     wait: bool = True,
     timeout: float | None = None,
+    proof: Report | None = None,
     listener: Listener = ignore,
 ) -> Endpoint:
     """Deploy a package and return its endpoint.
@@ -74,6 +91,8 @@ def deploy(
         Update the endpoint of that name even if it comes from elsewhere.
     wait
         Return only once it is in service.
+    proof
+        The package's proof, whose answer to the sample the endpoint's is compared with.
 
     Raises
     ------
@@ -102,36 +121,82 @@ def deploy(
     planned = _made(package, endpoint_name, connection, origin, options)
     found = _found(planned, connection, origin, update=update)
     if found is not None and found.status == IN_SERVICE and found.config_name == planned.config_name:
-        return _done(found, "unchanged", planned)
-    with created.alone(connection.where, endpoint_name):
-        current = _settled(found)
-        planned = replace(planned, existing=existing.look(planned, connection, current, options))
-        if planned.is_live and current is not None:
-            return _done(current, "unchanged", planned)
-        try:
-            _send(planned, package, connection, listener)
-        except Interrupted:  # the upload was, and says what is left of it
-            raise
-        except KeyboardInterrupt as error:
-            raise DeploymentInterrupted(
-                f"Interrupted before {endpoint_name} was asked for. What was uploaded stays for the next time.",
-                hint=f"%sm_delete {endpoint_name}    # removes the model and the configuration if they were created",
-            ) from error
-        is_update = planned.requests[-1].operation == "UpdateEndpoint"
-        outcome = "updated" if is_update else "created"
-        asked = Asked(planned.config_name, current.modified if is_update and current else None, time.time())
-        endpoint = Endpoint(endpoint_name, connection.where, settings=connection.settings, asked=asked)
-        if not wait:
-            endpoint.status = "Updating" if is_update else "Creating"
-            return _done(endpoint, outcome, planned)
+        endpoint = _unchanged(found)
+    else:
+        with begun.alone(connection.where, endpoint_name) as attempt:
+            current = _settled(found)
+            planned = replace(planned, existing=existing.look(planned, connection, current, options))
+            if planned.is_live and current is not None:
+                attempt.end()
+                endpoint = _unchanged(current)
+            else:
+                attempt.begin(begun.Begun(connection.where, endpoint_name, planned.upload, connection.settings.profile))
+                endpoint = _asked_for(planned, package, connection, current, listener)
+                # What was there before is in the record until it is cleared away.
+                if found is None:
+                    attempt.end()
+                if wait:
+                    _awaited(endpoint, attempt, timeout, listener, has_former=found is not None)
+                elif found is not None:
+                    superseding.clear_away_then(endpoint)
+    if endpoint.where != LOCAL:
+        endpoint.notes = (*planned.notes, *endpoint.notes)
+        seen.note(endpoint.where, endpoint.name, endpoint.created.timestamp() if endpoint.created else time.time())
+    if wait and isinstance(package, Package):
+        endpoint.note_verification(verifying.verify(endpoint, package, proof, listener))
+    return endpoint
+
+
+def _unchanged(endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint that serves what is asked for already; what an earlier deployment left to do is done."""
+    endpoint.outcome = "unchanged"
+    left = superseding.clear_away_late(endpoint)
+    endpoint.notes = (left,) if left else ()
+    return endpoint
+
+
+def _asked_for(
+    planned: plan.DeploymentPlan,
+    package: Package | plan.ModelData,
+    connection: Connection,
+    current: Endpoint | None,
+    listener: Listener,
+) -> Endpoint:
+    """Send what a plan says; return the endpoint on its way."""
+    name = planned.endpoint_name
+    try:
+        _send(planned, package, connection, listener)
+    except Interrupted:  # the upload was, and says what is left of it
+        raise
+    except KeyboardInterrupt as error:
+        raise DeploymentInterrupted(
+            f"Interrupted before {name} was asked for. What was uploaded stays for the next time.",
+            hint=f"%sm_delete {name}    # removes the model and the configuration if they were created",
+        ) from error
+    is_update = planned.requests[-1].operation == "UpdateEndpoint"
+    asked = Asked(planned.config_name, current.modified if is_update and current else None, time.time())
+    return Endpoint(
+        name,
+        connection.where,
+        status="Updating" if is_update else "Creating",
+        settings=connection.settings,
+        asked=asked,
+        outcome="updated" if is_update else "created",
+    )
+
+
+def _awaited(
+    endpoint: Endpoint, attempt: begun.Attempt, timeout: float | None, listener: Listener, *, has_former: bool
+) -> None:
+    """Wait until an endpoint is in service, and take away what it served before."""
+    try:
         endpoint.wait(timeout, listener)
-        done = _done(endpoint, outcome, planned)
-        if found is not None:
-            try:
-                removal.remove_superseded(endpoint)
-            except BackendError as error:  # the update itself is a success
-                done.notes += (f"What it served before is still there: {error.message}",)
-        return done
+    except (DeploymentInterrupted, EndpointTimeout):  # it goes on
+        if has_former:
+            superseding.clear_away_then(endpoint)
+        raise
+    left = superseding.clear_away(endpoint, attempt) if has_former else ""
+    endpoint.notes = (left,) if left else ()
 
 
 def prepare(
@@ -257,16 +322,6 @@ def _call(request: plan.Request, planned: plan.DeploymentPlan, connection: Conne
     """Send one request to SageMaker. What exists under a name that carries its content's digest is the same thing."""
     try:
         _tagged(request, connection)
-    except AccessDenied as error:
-        if "iam:PassRole" not in error.message:
-            raise
-        role = planned.create_model["ExecutionRoleArn"]
-        raise AccessDenied(
-            f"{error.message}\n  {connection.user} needs:\n  {policies.pass_role(role)}",
-            hint="--role ARN    # a role that you may pass; or have this statement added",
-            code=error.code,
-            operation=error.operation,
-        ) from error
     except BackendError as error:
         if "already existing" in error.message and request.operation in {"CreateModel", "CreateEndpointConfig"}:
             return
@@ -309,9 +364,3 @@ def _untagged(operation: str, arguments: dict[str, Any], connection: Connection)
         if operation == "CreateEndpoint":
             moment = client.describe_endpoint(EndpointName=arguments["EndpointName"])["CreationTime"]
     created.note(next(value for key, value in answer.items() if key.endswith("Arn")), tags, moment)
-
-
-def _done(endpoint: Endpoint, outcome: str, planned: plan.DeploymentPlan) -> Endpoint:
-    endpoint.outcome = outcome
-    endpoint.notes = planned.notes if endpoint.where != LOCAL else ()
-    return endpoint

@@ -11,7 +11,7 @@ from typing import Literal
 from sm_magics.errors import SmMagicsError
 from sm_magics.settings import LOCAL, Settings
 
-from . import artifacts, images, machine
+from . import artifacts, images, leftovers, machine
 from .connection import Connection, connect
 
 OK: Literal["ok"] = "ok"
@@ -53,6 +53,7 @@ def examine(settings: Settings) -> tuple[Check, ...]:
 def _checks(settings: Settings) -> Iterator[Check]:
     yield _versions()
     yield _machine()
+    yield _unfinished()
     # Whatever is set for deploying here: what of AWS can be had is asked for.
     region = "" if settings.region == LOCAL else settings.region
     kind = "ml.m5.large" if settings.instance_type == LOCAL else settings.instance_type
@@ -108,6 +109,15 @@ def _machine() -> Check:
     if address is not None:
         return Check("this machine", OK, f"SageMaker on this machine runs, process {address.pid}")
     return Check("this machine", OK, "SageMaker on this machine does not run; it starts with the first deployment")
+
+
+def _unfinished() -> Check:
+    """Look at what was broken off: in AWS the parts of an upload cost money, and nobody sees them."""
+    left = leftovers.known()
+    if not left:
+        return Check("unfinished", OK, "no deployment or upload from here was broken off")
+    names = [f"{one.name} in {one.where}" for one in left.deployments] + [one.uri for one in left.uploads]
+    return Check("unfinished", WARNING, f"broken off: {', '.join(names)}", "%sm_delete --unfinished")
 
 
 def _reached(connection: Connection) -> str:

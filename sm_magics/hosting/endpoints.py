@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sm_magics import sdk
 from sm_magics.errors import (
@@ -21,6 +21,9 @@ from sm_magics.settings import LOCAL
 from . import consistency, diagnosis, invoking, logs, names, references
 from .connection import Connection, found
 from .resource import Resource
+
+if TYPE_CHECKING:
+    from .verifying import Verification
 
 IN_SERVICE = "InService"
 FAILED = "Failed"
@@ -84,6 +87,9 @@ class Endpoint(Resource):
         What the deployment that returned this did: ``created``, ``updated``, ``unchanged``; else empty.
     notes
         What else there is to say about that deployment, such as a version gap.
+    verified
+        Whether it answered the sample that was recorded with its package; None where that was not asked, or could not
+        be.
     """
 
     modified: datetime | None = None
@@ -93,6 +99,7 @@ class Endpoint(Resource):
     asked: Asked = field(default_factory=Asked)
     outcome: str = ""
     notes: tuple[str, ...] = ()
+    verified: bool | None = None
 
     @property
     def is_moving(self) -> bool:
@@ -108,6 +115,11 @@ class Endpoint(Resource):
     def is_rolled_back(self) -> bool:
         """Whether it is in service with what it served before the deployment that was asked for."""
         return self.status == IN_SERVICE and self.asked.config_name not in {"", self.config_name}
+
+    def note_verification(self, found: Verification | None) -> None:
+        """Note what came of the recorded sample, if it was sent."""
+        self.verified = found.answered if found else None
+        self.notes += (found.what,) if found else ()
 
     def fetch(self) -> Endpoint:
         """Ask SageMaker how it is; return itself.
@@ -232,6 +244,15 @@ class Endpoint(Resource):
     def tags(self) -> Mapping[str, str]:
         """Return its tags."""
         return references.tags(self.connection, self.arn, self.created)
+
+    def delete(self) -> None:
+        """Delete it with its configuration and models, and the model data; what something else uses stays.
+
+        One that is on its way to another status is waited for, because SageMaker does not delete it before.
+        """
+        from . import removal
+
+        removal.remove(removal.of(self))
 
     def to_predictor(self) -> Any:
         """Return the installed SageMaker SDK's own object for it.

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from sm_magics import seen
 from sm_magics.errors import BackendError, EndpointFailed, EndpointNotFound, EndpointTimeout
 
-from . import artifacts, names, plan, references
+from . import artifacts, begun, names, plan, references
 from .endpoints import MOVING, POLL_SECONDS, WAIT_SECONDS, Endpoint
 
 
@@ -64,12 +65,45 @@ def of(endpoint: Endpoint) -> Removal:
     try:
         current = endpoint.fetch().config_name
     except EndpointNotFound:
-        left = _belongings(endpoint)
-        if not left.models and not left.configs:
+        left = _left(endpoint)
+        if not left.rows:
             raise
-        return replace(left, is_half_made=True)
+        return left
     mine = _belongings(endpoint)
     return replace(mine, kept=(*mine.kept, *_foreign(endpoint, current)))
+
+
+def unused(endpoint: Endpoint) -> Removal:
+    """Return what was made for an endpoint and what it does not use: a deployment that was broken off has left it."""
+    try:
+        endpoint.fetch()
+    except EndpointNotFound:
+        return _left(endpoint)
+    return replace(_belongings(endpoint, but=_used(endpoint)), is_half_made=True)
+
+
+def _left(endpoint: Endpoint) -> Removal:
+    """Return what a deployment left that did not get to its endpoint; of some only the upload was completed."""
+    left = replace(_belongings(endpoint), is_half_made=True)
+    record = begun.of(endpoint.where, endpoint.name)
+    if left.objects or record is None or f"/{artifacts.PREFIX}/" not in record.upload:
+        return left
+    connection = endpoint.connection
+    if not artifacts.is_there(record.upload, connection):
+        return left
+    user = references.Others.at(connection, but_configs=left.configs, but_models=left.models).user_of_data(
+        record.upload
+    )
+    if user:
+        return replace(left, kept=(*left.kept, f"{record.upload}: {user}"))
+    return replace(left, objects=(record.upload,))
+
+
+def _used(endpoint: Endpoint) -> set[str]:
+    """Return the names of the configuration and the models that an endpoint uses."""
+    name = endpoint.config_name
+    config = references.ask(endpoint.connection, "describe_endpoint_config", EndpointConfigName=name) if name else None
+    return {name, *(variant["ModelName"] for variant in config["ProductionVariants"])} if config else {name}
 
 
 def _belongings(endpoint: Endpoint, *, but: Collection[str] = ()) -> Removal:
@@ -111,12 +145,13 @@ def _made_for(endpoint: Endpoint, kind: str) -> list[str]:
 def _foreign(endpoint: Endpoint, config_name: str) -> tuple[str, ...]:
     """Return what an endpoint uses that was not made for it, with the reason why it stays."""
     connection = endpoint.connection
-    config = references.ask(connection, "describe_endpoint_config", EndpointConfigName=config_name)
+    ask = references.ask
+    config = ask(connection, "describe_endpoint_config", EndpointConfigName=config_name) if config_name else None
     if config is None:
         return ()
     names = [(config_name, config["EndpointConfigArn"])]
     for name in sorted({variant["ModelName"] for variant in config["ProductionVariants"]}):
-        model = references.ask(connection, "describe_model", ModelName=name)
+        model = ask(connection, "describe_model", ModelName=name)
         names += [(name, model["ModelArn"])] if model else []
     return tuple(
         f"{name}: not created by sm_magics for this endpoint"
@@ -133,9 +168,12 @@ def remove(removal: Removal) -> None:
     EndpointTimeout
         If the endpoint does not go in time.
     """
+    where, name = removal.endpoint.where, removal.endpoint.name
     if not removal.is_half_made:
         delete_endpoint(removal.endpoint)
+        seen.strike_out(where, name)
     _remove_belongings(removal)
+    begun.forget(where, name)
 
 
 def _remove_belongings(removal: Removal) -> None:
@@ -189,10 +227,7 @@ def wait_until_gone(endpoint: Endpoint) -> None:
 
 def remove_superseded(endpoint: Endpoint) -> None:
     """Remove what was made for an endpoint and what it does not use any more: a former version, a failed update."""
-    connection = endpoint.connection
-    current = references.ask(connection, "describe_endpoint_config", EndpointConfigName=endpoint.config_name)
-    used = {variant["ModelName"] for variant in current["ProductionVariants"]} if current else set()
-    _remove_belongings(_belongings(endpoint, but={endpoint.config_name, *used}))
+    _remove_belongings(_belongings(endpoint, but=_used(endpoint)))
 
 
 def superseded(endpoint: Endpoint, *, by: Collection[str]) -> Removal:

@@ -124,6 +124,15 @@ def listed() -> list[Started]:
     return sorted(found, key=lambda started: started.begun)
 
 
+def left() -> list[Started]:
+    """Return the unfinished uploads that nobody is at, the oldest first."""
+    found = []
+    for record in _taken("*.jsonl"):
+        found.append(record.started)
+        record.close()
+    return sorted(found, key=lambda started: started.begun)
+
+
 def _taken(pattern: str) -> Iterator[Record]:
     for path in sorted(_directory().glob(pattern)):
         try:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from sm_magics.errors import EndpointConflictError
 from sm_magics.hosting import created
 
 ARN = "arn:aws:sagemaker:us-west-2:123456789012:endpoint/digits"
@@ -43,14 +42,3 @@ def test_the_record_is_for_this_user_alone_and_half_a_line_is_passed_over(home):
     assert created.tags(ARN) == {"a": "1"}
     created.note(ARN, {"a": "2"})
     assert created.tags(ARN) == {"a": "2"}
-
-
-def test_one_at_a_time_deploys_to_a_name_and_others_are_free():
-    with created.alone("us-west-2", "digits"):
-        with pytest.raises(EndpointConflictError) as caught, created.alone("us-west-2", "DIGITS"):
-            pytest.fail("both hold it")
-        assert "%sm_status DIGITS" in caught.value.hint
-        with created.alone("eu-west-1", "digits"), created.alone("us-west-2", "letters"):
-            pass
-    with created.alone("us-west-2", "digits"):
-        pass

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sm_magics import errors
-from sm_magics.hosting import Origin, artifacts, connect, created, deploy, deploying, endpoints, removal
+from sm_magics.hosting import Origin, artifacts, begun, connect, deploy, deploying, endpoints, removal
 from sm_magics.hosting.variants import DataCapture, Options, Serverless
 from sm_magics.packaging import Package
 
@@ -277,7 +277,7 @@ def test_a_role_that_may_not_be_passed_is_said_with_the_statement(name, pack, se
     refuse("sagemaker", "CreateModel", "AccessDeniedException", denial)
     with pytest.raises(errors.AccessDenied, match="iam:PassRole") as caught:
         put(pack("one"), name, settings)
-    statement = json.loads(caught.value.message.splitlines()[-1])
+    statement = json.loads(caught.value.hint.partition("    #")[0])
     assert statement["Resource"] == settings.role
     assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
 
@@ -308,7 +308,7 @@ def test_without_the_permission_to_tag_a_record_says_whose_it_is(name, pack, set
 
 
 def test_of_two_deployments_at_once_the_second_says_so(name, pack, settings, sent):
-    with created.alone(settings.region, name), pytest.raises(errors.EndpointConflictError, match="being deployed"):
+    with begun.alone(settings.region, name), pytest.raises(errors.EndpointConflictError, match="being deployed"):
         put(pack("one"), name, settings)
     assert changing(sent) == []
     assert put(pack("one"), name, settings).is_in_service

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tarfile
+import time
 import uuid
 
 import pytest
@@ -12,12 +13,15 @@ from faulty import Faults, broken, denied, lost, refused, slow
 from sm_magics import errors
 from sm_magics.hosting import (
     Origin,
+    artifacts,
+    begun,
     connect,
     connection,
     consistency,
     deploy,
     endpoints,
     removal,
+    superseding,
     unfinished,
     uploading,
 )
@@ -48,6 +52,9 @@ CREATING = {
     "CreateEndpoint": "sagemaker:CreateEndpoint",
 }
 """The requests without which there is no endpoint, in their order, each with the permission that it needs."""
+
+SENDING = [*CREATING][[*CREATING].index("HeadObject") :]
+"""Those from which on a deployment has begun."""
 
 DELETING = {
     "ListEndpointConfigs": "sagemaker:ListEndpointConfigs",
@@ -107,6 +114,11 @@ def everything(place, stem: str) -> set[str]:
     return found | ({f"s3://{place.bucket}/{one['Key']}" for one in objects} if found else set())
 
 
+def broken_off(name: str) -> bool:
+    """Return whether ``%sm_endpoints`` names a deployment of that name as one that was not completed."""
+    return name in {one.name for one in begun.broken_off()}
+
+
 def listed(place, name: str) -> set[str]:
     """Return what ``%sm_delete`` would name."""
     try:
@@ -135,7 +147,8 @@ def test_every_request_that_is_refused_names_the_permission_and_the_next_run_goe
         assert f'"{action}"' in str(caught.value), operation
         assert '"Effect": "Allow"' in str(caught.value)
         faults.none()
-        assert everything(place, name) == listed(place, name)
+        assert everything(place, name) <= listed(place, name)
+        assert broken_off(name) == (operation in SENDING)
         faults.always(operation, EXPIRED)
         with pytest.raises((errors.AccessDenied, errors.ConfigurationError)) as caught:
             run(package, name, place)
@@ -146,8 +159,76 @@ def test_every_request_that_is_refused_names_the_permission_and_the_next_run_goe
         with pytest.raises(errors.ServiceUnavailable, match="in time"):
             run(package, name, place)
         faults.none()
-        assert everything(place, name) == listed(place, name)
+        assert everything(place, name) <= listed(place, name)
     assert run(package, name, place).predict(1).value == ["one", 1]
+    assert not broken_off(name)
+
+
+def test_an_upload_without_a_model_is_found_by_its_endpoints_name(place, name, pack, faults):
+    package = pack()
+    faults.always("CreateModel", denied)
+    with pytest.raises(errors.AccessDenied):
+        run(package, name, place)
+    faults.none()
+    endpoint = endpoints.Endpoint(name, place.region, settings=place)
+    left = removal.of(endpoint)
+    assert left.is_half_made
+    assert left.rows == [("model data", artifacts.location(package, connect(place)))]
+    assert removal.unused(endpoint) == left
+    removal.remove(left)
+    assert not broken_off(name)
+    with pytest.raises(errors.EndpointNotFound):
+        removal.of(endpoint)
+    s3 = connect(place).session.client("s3")
+    assert "Contents" not in s3.list_objects_v2(Bucket=place.bucket)
+
+
+def test_what_a_failed_update_made_is_listed_and_goes_without_the_endpoint(place, name, pack, faults):
+    first = run(pack("one"), name, place)
+    faults.always("UpdateEndpoint", denied)
+    with pytest.raises(errors.AccessDenied):
+        run(pack("two"), name, place)
+    faults.none()
+    assert broken_off(name)
+    left = removal.unused(endpoints.Endpoint(name, place.region, settings=place))
+    assert {kind for kind, _ in left.rows} == {"endpoint configuration", "model", "model data"}
+    assert first.config_name not in left.configs
+    removal.remove(left)
+    assert not broken_off(name)
+    assert first.fetch().predict(1).value == ["one", 1]
+    assert listed(place, name) == everything(place, name)
+
+
+def test_an_update_that_nobody_waits_for_is_cleared_away_all_the_same(place, name, pack, faults):
+    run(pack("one"), name, place)
+    endpoint = run(pack("two"), name, place, wait=False)
+    deadline = time.monotonic() + 60
+    while begun.of(place.region, name) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    client = connect(place).session.client("sagemaker")
+    assert len(client.list_models(NameContains=name)["Models"]) == 1
+    assert endpoint.fetch().predict(1).value == ["two", 1]
+
+
+def test_what_an_interrupted_wait_left_is_cleared_away_by_the_next_run(place, name, pack, faults, monkeypatch):
+    monkeypatch.setattr(superseding, "clear_away_then", lambda endpoint: None)  # the kernel ends, too
+    run(pack("one"), name, place)
+    package = pack("two")
+
+    def interrupt(_request, _service):
+        if "UpdateEndpoint" in faults.calls:
+            raise KeyboardInterrupt
+
+    faults.always("DescribeEndpoint", interrupt)
+    with pytest.raises(errors.DeploymentInterrupted):
+        run(package, name, place)
+    faults.none()
+    assert broken_off(name)
+    endpoints.Endpoint(name, place.region, settings=place).wait()
+    assert run(package, name, place).outcome == "unchanged"
+    assert not broken_off(name)
+    assert len(connect(place).session.client("sagemaker").list_models(NameContains=name)["Models"]) == 1
 
 
 def test_every_request_of_a_removal_that_is_refused_names_the_permission_and_the_next_run_goes_on(
@@ -222,7 +303,7 @@ def test_what_never_comes_to_be_known_is_an_error_in_the_end(place, name, pack, 
     with pytest.raises(errors.BackendError, match="Could not find model"):
         run(pack(), name, place)
     faults.none()
-    assert everything(place, name) == listed(place, name)
+    assert everything(place, name) <= listed(place, name)
     assert run(pack(), name, place).is_in_service
 
 
@@ -351,7 +432,7 @@ def test_an_interrupt_anywhere_leaves_nothing_that_is_not_listed(place, name, pa
         with pytest.raises(KeyboardInterrupt):
             run(package, name, place)
         faults.none()
-        assert everything(place, name) == listed(place, name)
+        assert everything(place, name) <= listed(place, name)
     assert run(package, name, place).is_in_service
 
 

@@ -1,0 +1,150 @@
+"""Deployments that were begun from this machine: one at a time for a name, and those that never came to their end.
+
+Each endpoint that is deployed to has a file. Its lock belongs to who deploys, and the system takes that away whatever
+becomes of the process. What stands in it was written before the first request that makes anything, and is taken out
+once nothing is left to do: what still stands there while nobody holds the lock was broken off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from sm_magics.errors import EndpointConflictError
+from sm_magics.home import home
+
+PATIENCE = 60.0
+"""Seconds to wait for who only clears away what an endpoint served before."""
+
+_MOMENT = 1.0
+"""Seconds in which the lock becomes free if nobody has it but those who look whether somebody has."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A deployment under way, or one that was broken off.
+
+    Attributes
+    ----------
+    where, name
+        The place and the endpoint.
+    upload
+        The S3 URI of the model data.
+    profile
+        The AWS profile that it was begun with.
+    is_clearing
+        Whether all that is left to do is to take away what the endpoint served before.
+    when
+        Seconds since 1970.
+    """
+
+    where: str
+    name: str
+    upload: str = ""
+    profile: str = ""
+    is_clearing: bool = False
+    when: float = field(default_factory=time.time)
+
+
+class Attempt:
+    """The right to deploy to a name, while it is held."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def begin(self, begun: Begun) -> None:
+        """Write down what is begun."""
+        content = json.dumps(asdict(begun)).encode()
+        os.pwrite(self._descriptor, content, 0)
+        os.ftruncate(self._descriptor, len(content))
+
+    def end(self) -> None:
+        """Write down that nothing is left to do."""
+        os.ftruncate(self._descriptor, 0)
+
+
+@contextmanager
+def alone(where: str, name: str) -> Iterator[Attempt]:
+    """Hold the right to deploy to an endpoint's name on this machine; it ends with the process at the latest.
+
+    Raises
+    ------
+    EndpointConflictError
+        If another kernel, or another cell's thread, is deploying to it.
+    """
+    descriptor = os.open(_file(where, name), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not _has_taken(descriptor, where, name):
+            raise EndpointConflictError(
+                f"{name} is being deployed by another notebook or cell on this machine just now.",
+                hint=f"%sm_status {name} --wait    # then deploy again",
+            )
+        yield Attempt(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def of(where: str, name: str) -> Begun | None:
+    """Return what was begun for an endpoint and has not come to its end, None if nothing was."""
+    return _read(_file(where, name))
+
+
+def broken_off() -> list[Begun]:
+    """Return all deployments that nobody is at any more and that did not come to their end, the oldest first."""
+    found = []
+    for path in _directory().iterdir():
+        begun = _read(path)
+        if begun is None:
+            continue
+        with suppress(OSError), path.open() as file:  # in the hands of who holds its lock
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            found.append(begun)
+    return sorted(found, key=lambda begun: begun.when)
+
+
+def forget(where: str, name: str) -> None:
+    """Note that nothing of an endpoint is left. Whoever is deploying to it just now is not disturbed."""
+    if of(where, name) is not None:
+        with suppress(EndpointConflictError), alone(where, name) as attempt:
+            attempt.end()
+
+
+def _has_taken(descriptor: int, where: str, name: str) -> bool:
+    start = time.monotonic()
+    while not _locked(descriptor):
+        begun = of(where, name)
+        if time.monotonic() - start >= (PATIENCE if begun is not None and begun.is_clearing else _MOMENT):
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: Path) -> Begun | None:
+    try:
+        return Begun(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):  # nothing, or half of something
+        return None
+
+
+def _file(where: str, name: str) -> Path:
+    return _directory() / f"{where}.{name}".lower()
+
+
+def _directory() -> Path:
+    path = home() / "deploying"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path

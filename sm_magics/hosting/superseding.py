@@ -1,0 +1,73 @@
+"""What an endpoint served before goes once it is in service with what was asked for, whether anybody waits or not.
+
+The kernel may end meanwhile: the record of the deployment stays until that is done, and whoever deploys next does it.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import replace
+
+from sm_magics.errors import EndpointConflictError, SmMagicsError
+from sm_magics.progress import Event, StatusChanged
+
+from . import begun, removal
+from .begun import Attempt
+from .endpoints import IN_SERVICE, Endpoint
+
+
+def clear_away(endpoint: Endpoint, attempt: Attempt) -> str:
+    """Take away what an endpoint that is in service does not use any more; return why that failed, empty if not."""
+    record = begun.of(endpoint.where, endpoint.name)
+    if record is not None:
+        attempt.begin(replace(record, is_clearing=True))
+    try:
+        removal.remove_superseded(endpoint)
+    except SmMagicsError as error:  # the update itself is a success
+        return f"What it served before is still there: {error.message}"
+    attempt.end()
+    return ""
+
+
+def clear_away_late(endpoint: Endpoint) -> str:
+    """Do what an earlier deployment did not come to; return why that failed, empty if not, or if nothing is left."""
+    if begun.of(endpoint.where, endpoint.name) is None:
+        return ""
+    try:
+        with begun.alone(endpoint.where, endpoint.name) as attempt:
+            return clear_away(endpoint, attempt)
+    except EndpointConflictError:  # somebody deploys to it, and will do it
+        return ""
+
+
+def clear_away_then(endpoint: Endpoint) -> None:
+    """Have it done once an endpoint that is being updated is in service; returns at once."""
+    _Waiting(endpoint)
+
+
+class _Waiting:
+    """Somebody who hears of an endpoint until its state settles."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = replace(endpoint)
+        self._lock = threading.Lock()
+        with self._lock:  # it may be told something before this has returned
+            self._watch = endpoint.watch(self._hear)
+
+    def _hear(self, event: Event) -> None:
+        if not isinstance(event, StatusChanged):
+            return
+        with self._lock:
+            watch = self._watch
+        seen = watch.seen
+        if isinstance(seen, Endpoint) and not seen.is_moving:
+            watch.stop()
+            if seen.status == IN_SERVICE and not seen.is_rolled_back:
+                # Many requests: not on the thread that asks for everybody.
+                threading.Thread(target=self._clear_away, args=(replace(seen),), daemon=True).start()
+
+    @staticmethod
+    def _clear_away(endpoint: Endpoint) -> None:
+        with suppress(SmMagicsError):  # the record stays
+            clear_away_late(endpoint)
