@@ -188,6 +188,7 @@ def endpoint(value: Endpoint, failure: Diagnosis | None = None) -> Shown:
         parts.append(page.paragraph("The last update failed; it serves what it served before."))
         parts += _why(value, failure)
     elif value.outcome and value.status == "InService":
+        state = WARN if value.verified is False else state
         deed = {"created": "Created.", "updated": "Updated in place.", "unchanged": "Already serving this package."}
         parts.append(page.paragraph(f"{deed[value.outcome]} Call it:", code=f"%sm_predict -e {value.name} …"))
     elif state == BUSY:
@@ -262,9 +263,9 @@ def removal(value: Removal) -> Shown:
     gone = [kind if number == 1 else f"{number} {kind}s" for kind, number in counts if number]
     gone += ["model data"] if value.objects else []
     kept = [page.paragraph(f"Kept: {line}.") for line in value.kept]
-    return page.card(
-        OK, value.endpoint.name, f"deleted · {value.endpoint.place}", page.paragraph(f"Gone: {', '.join(gone)}."), *kept
-    )
+    what = "what was left of it deleted" if value.is_half_made else "deleted"
+    said = page.paragraph(f"Gone: {', '.join(gone)}.")
+    return page.card(OK, value.endpoint.name, f"{what} · {value.endpoint.place}", said, *kept)
 
 
 def log(name: str, place: str, lines: Sequence[str], tail: int = 0) -> Shown:

@@ -6,10 +6,10 @@ import argparse
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
 from IPython.core.magic import line_magic, magics_class
 from IPython.core.magic_arguments import argument
 
-from sm_magics import seen
 from sm_magics.errors import DeploymentError, EndpointNotFound
 
 from . import parsing
@@ -18,7 +18,8 @@ from .session import SessionMagics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sm_magics.hosting import Removal
+    from sm_magics.hosting import Endpoint, Removal
+    from sm_magics.hosting.begun import Begun
 
 
 @magics_class
@@ -31,18 +32,25 @@ class DeletingMagics(SessionMagics):
     @argument("--dry-run", action="store_true", help="only list what would go")
     @argument("--yes", action="store_true", help="do not ask; in AWS needed where nobody can answer")
     @argument("--artifacts", action="store_true", help="in AWS, delete the model data in S3 too (here it always goes)")
+    @argument("--unfinished", action="store_true", help="what deployments and uploads left that were broken off")
     @parsing.placed
     def sm_delete(self, line: str) -> Any:
         """Delete endpoints with their configurations and models. What something else uses stays.
 
         What is in AWS is listed first, and asked about. An endpoint that AWS will not delete in the state that it is
-        in is waited for. What an interrupted deployment has left goes by its endpoint's name, too.
+        in is waited for. What an interrupted deployment has left goes by its endpoint's name, too; --unfinished takes
+        away all that %sm_endpoints lists as such, and no endpoint.
         """
         from sm_magics.display import render
         from sm_magics.hosting import removal
 
         options = parsing.parse(self.sm_delete, line)
         session = self.session
+        if options.unfinished:
+            if options.endpoints:
+                raise UsageError("%sm_delete: --unfinished takes no names.\n  hint: %sm_delete --unfinished")
+            self._delete_unfinished(options)
+            return
         # All are looked up before the first one goes: a mistyped name deletes nothing.
         plans = [self._removal(name, options) for name in dict.fromkeys(options.endpoints) or [None]]
         if options.dry_run:
@@ -54,7 +62,6 @@ class DeletingMagics(SessionMagics):
             # Again: what the one before it used too is free by now.
             plan = self._limited(removal.of(looked_up.endpoint), options)
             removal.remove(plan)
-            seen.strike_out(plan.endpoint.where, plan.endpoint.name)
             last = session.last_endpoint
             if last is not None and (last.where, last.name) == (plan.endpoint.where, plan.endpoint.name):
                 session.last_endpoint = None
@@ -77,6 +84,40 @@ class DeletingMagics(SessionMagics):
             raise
         return self._limited(removal.of(endpoint), options)
 
+    def _delete_unfinished(self, options: argparse.Namespace) -> None:
+        """Take away what was begun from here and not brought to an end; no endpoint."""
+        from sm_magics.display import render, unfinished
+        from sm_magics.hosting import begun, connect, leftovers, removal
+
+        session = self.session
+        found = leftovers.known({options.region} if options.region else ())
+        if found:
+            session.show(unfinished.listed(found))
+        else:
+            session.show(unfinished.nothing())
+        endpoints = [self._begun(one, options) for one in found.deployments]
+        plans = [self._limited(removal.unused(endpoint), options) for endpoint in endpoints]
+        if options.dry_run:
+            for plan in plans:
+                session.show(render.removal_plan(plan))
+            return
+        self._agreed([plan for plan in plans if plan.rows], options)
+        for endpoint, plan in zip(endpoints, plans, strict=True):
+            if plan.rows:
+                removal.remove(plan)
+                session.show(render.removal(plan))
+            begun.forget(endpoint.where, endpoint.name)
+        for region in dict.fromkeys(one.region for one in found.uploads):
+            ended = leftovers.end_uploads(connect(session.settings(options).override(region=region)))
+            session.show(unfinished.ended(*ended))
+
+    def _begun(self, one: Begun, options: argparse.Namespace) -> Endpoint:
+        """Return the endpoint that a deployment was begun for."""
+        from sm_magics.hosting import Endpoint
+
+        settings = self.session.settings(options)
+        return Endpoint(one.name, one.where, settings=settings.override(profile=settings.profile or one.profile))
+
     def _limited(self, plan: Removal, options: argparse.Namespace) -> Removal:
         """Return what goes without the model data where that stays."""
         return plan if options.artifacts or plan.endpoint.connection.is_local else plan.keeping_data()
@@ -95,17 +136,20 @@ class DeletingMagics(SessionMagics):
         if options.yes or not asked:
             return
         names = " ".join(plan.endpoint.name for plan in asked)
-        command = f"%sm_delete {names} --region {asked[0].endpoint.where} --yes"
+        command = "%sm_delete --unfinished --yes"
+        if not options.unfinished:
+            command = f"%sm_delete {names} --region {asked[0].endpoint.where} --yes"
+        what = f"what is left of {names}" if options.unfinished else names
         nobody = DeploymentError(
-            f"{names} in AWS was not deleted: nobody can be asked here.", hint=f"{command}    # does not ask"
+            f"Not deleted: {what} in AWS, since nobody can be asked here.", hint=f"{command}    # does not ask"
         )
         if not self.session.is_watched:
             raise nobody
         for plan in asked:
             self.session.show(render.removal_plan(plan))
         try:
-            agreed = self.session.shell.ask_yes_no(f"Delete {names}? (y/n)", default="n")
+            agreed = self.session.shell.ask_yes_no(f"Delete {what}? (y/n)", default="n")
         except (OSError, EOFError, NotImplementedError) as error:  # no terminal, a front end without a prompt
             raise nobody from error
         if not agreed:
-            raise DeploymentError(f"{names} was not deleted.", hint=f"{command}    # when it may go")
+            raise DeploymentError(f"Not deleted: {what}.", hint=f"{command}    # when it may go")

@@ -54,12 +54,13 @@ class DeploymentMagics(SessionMagics):
         A model variable is packaged first; a training job's model is combined with code/. A PyTorchModel, an Estimator
         or a ModelTrainer of the SageMaker SDK is deployed, too. With a --sample the package is proven, as %sm_check
         does, unless it has been; one that fails is not deployed but with --no-check. An endpoint that this notebook
-        made is updated in place, and answers all the while; the same package again changes nothing.
+        made is updated in place, and answers all the while; the same package again changes nothing. Once it is in
+        service and was waited for, it is sent the sample, and its answer compared with the notebook's.
 
         --dry-run shows every request first, --export writes them as a script; both send nothing.
         """
         from sm_magics.display import render
-        from sm_magics.hosting import deploy, machine, prepare
+        from sm_magics.hosting import cost, deploy, machine, prepare
         from sm_magics.hosting.names import check_name
         from sm_magics.packaging import Package
 
@@ -91,10 +92,13 @@ class DeploymentMagics(SessionMagics):
                 **told,
                 **vars(wanted),
                 wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
+                proof=session.proof(package) if isinstance(package, Package) else None,
                 listener=live,
             )
             session.last_endpoint = endpoint
             session.regions.add(endpoint.where)
+            if not is_local:
+                cost.note(endpoint)
             live.finish(render.endpoint(endpoint), endpoint)
         return session.result(endpoint, options.out)
 

@@ -237,6 +237,10 @@ class SmMagics(Configurable):
         self._formatters.clear()
         self._results.clear()
 
+    def proof(self, package: Package) -> Report | None:
+        """Return the last proof of a package in this session, None if there was none or it failed."""
+        return next((one for one, *_ in reversed(self.proofs) if one.digest == package.digest and one.passed), None)
+
     # -- endpoints ------------------------------------------------------------------------------------------------
 
     def places(self, options: Any = None) -> list[str]:

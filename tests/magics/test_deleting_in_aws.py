@@ -10,14 +10,23 @@ import uuid
 from decimal import Decimal
 
 import pytest
+from IPython.core.error import UsageError
 
 from sm_magics import errors, seen
-from sm_magics.hosting import artifacts, connect, connection, cost, endpoints
+from sm_magics.hosting import artifacts, begun, connect, connection, cost, endpoints, removal, unfinished
 from sm_magics.hosting.machine import ensure_running
 from sm_magics.magics import reminder
 from sm_magics.settings import Settings
 
 IMAGE = "763104351884.dkr.ecr.us-west-2.amazonaws.com/pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker"
+
+SCRIPT = b"""
+def model_fn(model_dir):
+    return 1
+
+def transform_fn(model, body, content_type, accept):
+    return body, accept
+"""
 
 
 @pytest.fixture
@@ -38,7 +47,8 @@ def region(notebook, machine, monkeypatch, tmp_path):
     monkeypatch.setitem(endpoints.POLL_SECONDS, False, endpoints.POLL_SECONDS[True])
     monkeypatch.setattr(cost, "_refused", {})
     monkeypatch.setattr(cost, "rate", lambda kind, _: (Decimal("0.115"), ""))
-    monkeypatch.setattr(seen, "home", lambda: tmp_path)
+    for module in (seen, begun, unfinished):
+        monkeypatch.setattr(module, "home", lambda: tmp_path)
     return address.region
 
 
@@ -56,10 +66,14 @@ def endpoint(region):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         tar.addfile(tarfile.TarInfo("model.pth"))
+        script = tarfile.TarInfo("code/inference.py")
+        script.size = len(SCRIPT)
+        tar.addfile(script, io.BytesIO(SCRIPT))
     s3.put_object(Bucket=bucket, Key=key, Body=buffer.getvalue())
     role = f"arn:aws:iam::{aws.account}:role/sm-magics"
     tags = [{"Key": "sm-magics:endpoint", "Value": name}, {"Key": "sm-magics:created-by", "Value": "sm_magics"}]
-    container = {"Image": IMAGE, "ModelDataUrl": f"s3://{bucket}/{key}"}
+    program = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
+    container = {"Image": IMAGE, "ModelDataUrl": f"s3://{bucket}/{key}", "Environment": program}
     parts = f"{name}-12345678-12345678"
     client.create_model(ModelName=parts, PrimaryContainer=container, ExecutionRoleArn=role, Tags=tags)
     variant = {"VariantName": "AllTraffic", "ModelName": parts, "InstanceType": "ml.m5.large"}
@@ -68,8 +82,6 @@ def endpoint(region):
     )
     client.create_endpoint(EndpointName=name, EndpointConfigName=parts, Tags=tags)
     yield endpoints.Endpoint(name, region, settings=settings)
-    from sm_magics.hosting import removal
-
     removal.delete_endpoint(endpoints.Endpoint(name, region, settings=settings))
     for kind in ("EndpointConfig", "Model"):
         for row in getattr(client, f"list_{'endpoint_configs' if kind == 'EndpointConfig' else 'models'}")(
@@ -143,8 +155,6 @@ def test_the_model_data_goes_only_when_that_is_said(notebook, endpoint, goes):
 
 def test_what_an_interrupted_deployment_left_goes_by_its_name(notebook, endpoint):
     client = endpoint.connection.client("sagemaker")
-    from sm_magics.hosting import removal
-
     removal.delete_endpoint(endpoint)
     assert client.list_models(NameContains=endpoint.name)["Models"]
     notebook.succeed(f"%sm_delete {endpoint.name} --region {endpoint.where} --yes --artifacts")
@@ -190,6 +200,68 @@ def test_loading_says_when_it_was_seen_and_what_it_costs(hours, when):
     assert said.startswith(f"In service when last looked at{when}: digits in us-west-2, cats in us-west-2, $0.50")
     assert f"${hours * 0.5:.2f} so far" in said
     assert "where the price is known" in said
+
+
+@pytest.fixture
+def broken_off(notebook, endpoint):
+    """A deployment of the endpoint's name that got as far as its model, and an upload that got as far as its start."""
+    aws = endpoint.connection
+    removal.delete_endpoint(endpoint)
+    with begun.alone(endpoint.where, endpoint.name) as attempt:
+        attempt.begin(begun.Begun(endpoint.where, endpoint.name))
+    key = f"{artifacts.PREFIX}/{uuid.uuid4().hex}/model.tar.gz"
+    made = aws.client("s3").create_multipart_upload(Bucket=aws.bucket, Key=key, ChecksumAlgorithm="SHA256")
+    unfinished.Record.new(unfinished.Started(endpoint.where, aws.bucket, key, made["UploadId"], 8 << 20)).close()
+    return key
+
+
+def test_what_was_broken_off_is_listed_and_goes_with_one_command(notebook, endpoint, broken_off, answers):
+    aws = endpoint.connection
+
+    def uploads():
+        found = aws.client("s3").list_multipart_uploads(Bucket=aws.bucket).get("Uploads", ())
+        return [one["Key"] for one in found if one["Key"] == broken_off]
+
+    notebook.succeed(f"%sm_endpoints --region {endpoint.where}")
+    for said in (endpoint.name, "not completed", "its parts lie in S3", "%sm_delete --unfinished"):
+        assert said in notebook.text
+    check = {one.name: one for one in notebook.succeed("%sm_doctor")}["unfinished"]
+    assert (check.status, check.fix) == ("warning", "%sm_delete --unfinished")
+    assert endpoint.name in check.what
+    notebook.succeed("%sm_delete --unfinished --dry-run")
+    assert "what was left of it · would be deleted" in notebook.text
+    answers.append(False)
+    refused = notebook.raised("%sm_delete --unfinished")
+    assert refused.hint.startswith("%sm_delete --unfinished --yes")
+    assert uploads()
+    answers.append(True)
+    notebook.succeed("%sm_delete --unfinished")
+    assert "what was left of it deleted" in notebook.text
+    assert "1 ended" in notebook.text
+    assert not uploads()
+    assert aws.client("sagemaker").list_models(NameContains=endpoint.name)["Models"] == []
+    assert is_stored(endpoint)  # without --artifacts the model data stays
+    notebook.succeed("%sm_delete --unfinished")
+    assert "nothing known" in notebook.text
+    assert isinstance(notebook.raised("%sm_delete --unfinished digits"), UsageError)
+
+
+def test_a_status_in_aws_notes_what_it_costs(notebook, endpoint):
+    notebook.succeed(f"%sm_status {endpoint.name} --region {endpoint.where} --wait")
+    assert [(one.name, one.per_hour) for one in seen.all_of_them()] == [(endpoint.name, "0.230")]
+
+
+def test_an_endpoint_that_failed_costs_nothing(notebook, endpoint, monkeypatch):
+    fetch = endpoints.Endpoint.fetch
+
+    def failed(one):
+        fetch(one)
+        one.status = "Failed"
+        return one
+
+    monkeypatch.setattr(endpoints.Endpoint, "fetch", failed)
+    assert cost.note(endpoint.fetch()).per_hour
+    assert seen.all_of_them() == ()
 
 
 def test_the_doctor_says_what_works_and_what_to_do_about_what_does_not(notebook, region):
