@@ -71,6 +71,8 @@ _NEED_TORCH = (
     "serving",
 )
 collect_ignore = list(_NEED_TORCH) if importlib.util.find_spec("torch") is None else []
+if importlib.util.find_spec("pytest_jupyter") is None:
+    collect_ignore.append("server")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sm_magics.errors import SmMagicsError
 
-from .flights import Answer
+from .flights import AT_ONCE, Answer
 from .places import Place
 from .problems import Problem, Refused, of
 from .state import State
@@ -40,8 +40,8 @@ async def shared(
     place: Place,
     work: Callable[[], object],
     *,
-    seconds: float = 1.0,
-    patience: float = PATIENCE,
+    seconds: float,
+    patience: float,
 ) -> Answer:
     """Return the answer that all share who ask the same of the same place. See `flights.Flights.ask`."""
     return await state.flights.ask((what, place), lambda: on(state, place, work), seconds=seconds, patience=patience)
@@ -55,7 +55,7 @@ async def value(state: State, what: Hashable, place: Place, work: Callable[[], R
     Refused
         With what went wrong, or that there is no answer yet.
     """
-    answer = await shared(state, what, place, work)
+    answer = await shared(state, what, place, work, seconds=AT_ONCE, patience=PATIENCE)
     if answer.is_waiting:
         raise Refused(
             Problem(

@@ -94,7 +94,7 @@ class Call:
         if where == LOCAL:
             return Place(LOCAL)
         # A region that is newer than botocore is taken from the environment.
-        if where not in places.regions() and where != resolve({}).region:
+        if where not in places.regions() and (not where or where != resolve({}).region):
             raise invalid(f"{where[:64]!r} is no AWS region where SageMaker is, and not 'local'.", "us-west-2")
         return Place(where, self.profile)
 

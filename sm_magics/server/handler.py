@@ -17,6 +17,13 @@ from .routes import Route
 _FORBIDDEN = {401, 403}
 
 
+def _prepare() -> None:
+    """Import the library, which takes a third of a second. Not in the event loop, and not before somebody asks."""
+    from . import places
+
+    places.prepare()
+
+
 class Handler(APIHandler):
     """Answers requests of one route.
 
@@ -46,8 +53,9 @@ class Handler(APIHandler):
         if not who:
             raise web.HTTPError(405, f"{self.request.method} is not for this address.")
         try:
-            # boto3 is not imported before somebody asks, and not in the event loop.
-            await asyncio.to_thread(importlib.import_module, f"{__package__}.call")
+            if not self._state.is_ready:
+                await asyncio.to_thread(_prepare)
+                self._state.is_ready = True
             answer = await self._asked(who, path)
         except Exception as error:  # noqa: BLE001 - told to the browser
             await self._refused(error)

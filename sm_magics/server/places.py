@@ -6,10 +6,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sm_magics.errors import SmMagicsError
-from sm_magics.hosting import Connection, Endpoint, TrainingJob, connect, machine, watching
+from sm_magics.hosting import Connection, Endpoint, TrainingJob, connect, connection, machine, watching
 from sm_magics.settings import LOCAL, Settings, resolve
 
 from .problems import Problem, Refused
+
+CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0
+"""Seconds, of each of two attempts."""
+
+
+def prepare() -> None:
+    """Have this process wait for AWS no longer than a browser would: what hangs must not pile up."""
+    connection.limit_patience(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, attempts=2)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,16 @@ class Place:
             )
         return connect(self.settings)
 
+    def named(self) -> Place:
+        """Return the same place with its region's name, where AWS's default one is meant.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no default.
+        """
+        return self if self.where else replace(self, where=connect(self.settings).region)
+
     def endpoint(self, name: str) -> Endpoint:
         """Return an endpoint of that name, not fetched."""
         return Endpoint(name, self.connection().where, settings=self.settings)
@@ -81,6 +99,6 @@ class Place:
         if self.is_local:
             return
         with suppress(SmMagicsError):  # as long as nothing can be read, there is nothing to renew
-            connection = connect(self.settings)
-            watching.renew(connection)
-            connection._identity.clear()  # noqa: SLF001 - it may be somebody else's by then
+            there = connect(self.settings)
+            watching.renew(there)
+            there._identity.clear()  # noqa: SLF001 - it may be somebody else's by then

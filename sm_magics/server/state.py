@@ -26,6 +26,8 @@ class State:
         Threads for requests to this machine, to AWS and to models: what hangs in one does not hold up the others.
     known
         What is known about endpoints in detail, by their place; see `rows`.
+    is_ready
+        Whether the library is imported and set up: not before the first request.
     """
 
     version: str
@@ -34,4 +36,5 @@ class State:
     predictions: Lane = field(default_factory=lambda: Lane("predictions", width=4, waiting=8))
     flights: Flights = field(default_factory=Flights)
     known: dict[Place, Known] = field(default_factory=dict)
+    is_ready: bool = False
     removals: Removals = field(default_factory=Removals)

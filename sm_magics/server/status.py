@@ -12,8 +12,9 @@ from sm_magics.settings import LOCAL, resolve
 
 from . import asking, values
 from .call import Call
+from .flights import Answer
 from .places import Place
-from .problems import Problem
+from .problems import Problem, of
 
 _OLDEST = 60.0
 """Seconds for which it is known whose credentials they are."""
@@ -65,7 +66,11 @@ def _machine() -> dict[str, Any]:
     }
 
 
-async def _aws(call: Call, region: Place) -> dict[str, Any]:
+async def _aws(call: Call, given: Place) -> dict[str, Any]:
+    try:
+        region = await call.state.machine.run(given.named)
+    except SmMagicsError as error:
+        return _told(given, Answer(problem=of(error)))
     answer = await asking.shared(
         call.state,
         "identity",
@@ -74,9 +79,13 @@ async def _aws(call: Call, region: Place) -> dict[str, Any]:
         seconds=1.5 if call.flag("fresh") else _OLDEST,
         patience=_PATIENCE,
     )
+    return _told(region, answer)
+
+
+def _told(region: Place, answer: Answer) -> dict[str, Any]:
     found = answer.value if answer.problem is None and answer.value else {}
     return {
-        "region": found.get("region") or (region.where or None),
+        "region": region.where or None,
         "profile": region.settings.profile,
         "credentials": "waiting" if answer.is_waiting else _word(answer.problem),
         "account": found.get("account"),
@@ -94,7 +103,6 @@ def _caller(region: Place) -> dict[str, str]:
     with connection.calling():
         caller = connection.client("sts").get_caller_identity()
     return {
-        "region": connection.region,
         "account": str(caller["Account"]),
         "user": connection.settings.user or str(caller["Arn"]),
     }
