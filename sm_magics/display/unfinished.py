@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from sm_magics.hosting.leftovers import Leftovers
 from sm_magics.hosting.unfinished import Started
 
-from . import page, table
+from . import page
 from .page import OK, WARN, Shown
+from .timeline import duration
 
 
 def listed(value: Leftovers) -> Shown:
