@@ -6,7 +6,7 @@
     display → values of authoring, packaging, hosting
     packaging → authoring, sdk; its proof asks serving's warm process
     hosting → packaging, sdk
-    server → hosting, display
+    server → hosting, display; what authoring has written
     local → serving
 
 ``errors``, ``home``, ``payload``, ``progress``, ``seen`` and ``settings`` are at the bottom: any part may use them,
@@ -43,7 +43,7 @@ ALLOWED = {
     "hosting": {"packaging", "sdk"} | FOUNDATION,
     "display": {"authoring", "packaging", "hosting", "progress"},
     "magics": {"display", "authoring", "packaging", "hosting", "errors", "seen", "settings", "payload", "progress"},
-    "server": {"display", "hosting"} | FOUNDATION,
+    "server": {"authoring", "display", "hosting"} | FOUNDATION,
     "serving": {"home", "errors"},
     "local": {"serving", "home", "errors", ""},  # "": the version
 }
@@ -61,7 +61,7 @@ OWNERS = {
     "torch": {"packaging", "serving"},
     "sagemaker_inference": {"serving"},
     "sagemaker_pytorch_serving_container": {"serving"},
-    "uvicorn": {"local", "serving"},
+    "cbor2": {"local"},
     "libcst": {"authoring", "packaging"},
     "pyflakes": {"authoring"},
 }

@@ -43,4 +43,6 @@ ROUTES = (
     Route("training-jobs", get="training_jobs.listed"),
     Route(_JOB, get="training_jobs.one"),
     Route(f"{_JOB}/log", get="training_jobs.log"),
+    Route("cells", post="cells.compared"),
+    Route("frames", post="cells.located"),
 )
