@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ["boto3", "botocore", "sagemaker", "torch", "numpy", "ipywidgets", "libcst", "pyflakes", "uvicorn"]
+HEAVY = ["boto3", "botocore", "sagemaker", "torch", "numpy", "ipywidgets", "libcst", "pyflakes", "uvloop"]
 
 LOADED = """
 import json, sys

@@ -24,10 +24,10 @@ from .elsewhere.child import Elsewhere
 from .hosting import runtime
 from .hosting.runtime import Runtime
 from .identity import CALLER
-from .protocol import codec, query
+from .protocol import cbor, codec, query
 from .protocol.body import ClientGoneError
 from .protocol.errors import ApiError, NotHereError, no_such_action, not_serializable, too_large, unknown_operation
-from .protocol.protocols import PROTOCOLS, Protocol, error_answer, json_answer, xml_answer
+from .protocol.protocols import PROTOCOLS, Protocol, cbor_answer, error_answer, json_answer, xml_answer
 from .protocol.refusals import refused
 from .protocol.sigv4 import UNSIGNED, Claim, Reason, RefusedError, claim_of, signing_key, verify
 from .protocol.wire import IS_WAITER, MAY_HOLD, Request, Response
@@ -49,7 +49,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ApiService:
-    """A service of the JSON or the query protocol; CloudWatch's clients speak either.
+    """A service of the JSON or the query protocol; CloudWatch's clients speak either, or CBOR.
 
     Attributes
     ----------
@@ -164,16 +164,16 @@ class App:
         if service not in self._services:
             if protocol is Protocol.QUERY:
                 raise no_such_action(service, query.form_of(request.query, body).get("Action", ""))
-            raise unknown_operation(service, request.header("x-amz-target") or f"{request.method} {request.raw_path}")
+            named = request.header("x-amz-target") or cbor.target(request.raw_path)[1]
+            raise unknown_operation(service, named or f"{request.method} {request.raw_path}")
         if protocol is Protocol.QUERY:
             return await self._query_answer(request, self._services[service], body, request_id)
+        if protocol is Protocol.CBOR:
+            return await self._cbor_answer(request, self._services[service], body)
         return await self._json_answer(request, self._services[service], body)
 
     async def _json_answer(self, request: Request, service: ApiService, body: bytes) -> Response:
         prefix, _, name = request.header("x-amz-target").partition(".")
-        if request.header("smithy-protocol"):
-            # Not for moto to answer: it knows nothing of what was measured here.
-            raise ApiError("UnknownOperationException", "The protocol rpc-v2-cbor is not available on this machine.")
         if prefix != service.prefix or name not in service.operations:
             raise unknown_operation(prefix or "A request without X-Amz-Target", name)
         MAY_HOLD.set(request.header("x-sm-magics-hold") != "0")
@@ -183,6 +183,16 @@ class App:
             body = _unpacked(body)
         answer = await _answered(service.operations[name], codec.request(model.input_shape, codec.loads(body)))
         return json_answer(codec.dump(model.output_shape, answer) if model.output_shape else {})
+
+    async def _cbor_answer(self, request: Request, service: ApiService, body: bytes) -> Response:
+        prefix, name = cbor.target(request.raw_path)
+        if prefix != service.prefix or name not in service.operations:
+            raise unknown_operation(service.prefix, name)
+        model = service.model().operation_model(name)
+        if request.header("content-encoding") == "gzip":
+            body = _unpacked(body)
+        answer = await _answered(service.operations[name], codec.request(model.input_shape, cbor.loads(body)))
+        return cbor_answer(cbor.content(model.output_shape, answer) if model.output_shape else {})
 
     async def _query_answer(self, request: Request, service: ApiService, body: bytes, request_id: str) -> Response:
         if request.header("content-encoding") == "gzip":
@@ -260,6 +270,8 @@ def _protocol(claim: Claim, request: Request) -> Protocol:
 
 def _apparent_protocol(request: Request) -> Protocol:
     """Return the protocol that a client seems to speak whose request says nothing about who signed it for what."""
+    if request.header(cbor.HEADER) == cbor.NAME:
+        return Protocol.CBOR
     if request.header("x-amz-target"):
         return Protocol.JSON
     if request.header("content-type").startswith("application/x-www-form-urlencoded"):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
+from botocore.serialize import SERIALIZERS
 from hypothesis import given
 from hypothesis import strategies as st
 from local_service import DOUBLE, wait_until
@@ -32,8 +35,8 @@ def measured(service):
     return service
 
 
-def query_client(service):
-    """Return a client as those of boto3 1.37, which knew the query protocol only."""
+def client_of(service, protocol):
+    """Return a client of one protocol: boto3 1.37 knew the query protocol only, SDKs for Go speak CBOR."""
     session = botocore.session.get_session()
     address = service.address
     loader = session.get_component("data_loader")
@@ -42,8 +45,7 @@ def query_client(service):
     def older(name, kind, api_version=None):
         model = load(name, kind, api_version)
         if name == "cloudwatch" and kind == "service-2":
-            metadata = {**model["metadata"], "protocol": "query"}
-            metadata.pop("protocols", None)
+            metadata = {**model["metadata"], "protocol": protocol, "protocols": [protocol]}
             metadata.pop("awsQueryCompatible", None)
             model = {**model, "metadata": metadata}
         return model
@@ -58,13 +60,15 @@ def query_client(service):
     )
 
 
-@pytest.fixture(scope="module", params=["json", "query"])
+@pytest.fixture(scope="module", params=["json", "query", "smithy-rpc-v2-cbor"])
 def cloudwatch(request, measured):
     if request.param == "json":
         yield measured.client("cloudwatch")
         return
-    client = query_client(measured)
-    assert client.meta.service_model.metadata["protocol"] == "query"
+    if request.param not in SERIALIZERS:
+        pytest.skip("this botocore does not speak it")
+    client = client_of(measured, request.param)
+    assert client.meta.service_model.metadata["protocol"] == request.param
     yield client
     client.close()
 
@@ -274,6 +278,38 @@ def test_minutes_become_periods_and_old_ones_go(store, monkeypatch):
         assert len(later.series([metric], 0, 1e12, 60)) == 60
         patch.setattr(time, "time", lambda: now + (DAYS * 24 + 2) * 3600.0)
         assert Metrics(store, lambda: None).metrics() == []
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_cbor_or_refused(body):
+    from sm_magics.local.protocol import cbor
+    from sm_magics.local.protocol.errors import ApiError
+
+    with suppress(ApiError):
+        json.dumps(cbor.loads(body))
+
+
+def test_cbor_is_the_document_that_json_would_have_been():
+    import cbor2
+
+    from sm_magics.local.protocol import cbor
+
+    sent = {"a": [1, 2.5, True, None, "ü"], "when": cbor2.CBORTag(1, 1.5), "blob": b"abc", "odd": cbor2.undefined}
+    assert cbor.loads(cbor2.dumps(sent)) == {"a": [1, 2.5, True, None, "ü"], "when": 1.5, "blob": "YWJj", "odd": None}
+    assert cbor.target("/service/GraniteServiceVersion20100801/operation/GetMetricData") == (
+        "GraniteServiceVersion20100801",
+        "GetMetricData",
+    )
+    assert cbor.target("/service/x/operation/") == ("", "")
+
+
+def test_errors_are_in_the_clients_protocol(cloudwatch):
+    with pytest.raises(ClientError) as caught:
+        cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker", MetricName="Invocations", Period=7, Statistics=["Sum"], **span()
+        )
+    assert caught.value.response["Error"]["Code"] in {"ValidationError", "InvalidParameterValue"}
+    assert "eriod" in caught.value.response["Error"]["Message"]
 
 
 def test_a_form_is_what_its_shape_says(tmp_path):

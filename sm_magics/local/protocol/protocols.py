@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 from xml.etree import ElementTree as ET
 
+from . import cbor
 from .errors import ApiError
 from .wire import Response
 
@@ -29,6 +30,7 @@ class Protocol(Enum):
     JSON = "json"
     REST_JSON = "rest-json"
     QUERY = "query"
+    CBOR = "rpc-v2-cbor"
     S3 = "rest-xml"
 
 
@@ -46,6 +48,12 @@ PROTOCOLS = {
 def json_answer(document: Any, status: int = 200) -> Response:
     """Return a JSON 1.1 answer."""
     return Response(status, [("content-type", "application/x-amz-json-1.1")], json.dumps(document).encode())
+
+
+def cbor_answer(content: Any, status: int = 200) -> Response:
+    """Return an answer in CBOR."""
+    headers = [("content-type", cbor.CONTENT_TYPE), (cbor.HEADER, cbor.NAME)]
+    return Response(status, headers, cbor.dumps(content))
 
 
 def xml_answer(root: str, content: Content, *, namespace: str = "", status: int = 200) -> Response:
@@ -75,6 +83,8 @@ def error_answer(error: ApiError, protocol: Protocol, request_id: str) -> Respon
     """Return an error as the protocol's clients read it."""
     if protocol is Protocol.JSON:
         response = json_answer({"__type": error.code, "message": error.message, **error.members}, error.status)
+    elif protocol is Protocol.CBOR:
+        response = cbor_answer({"__type": error.code, "message": error.message, **error.members}, error.status)
     elif protocol is Protocol.REST_JSON:
         body = json.dumps({"Message": error.message, **error.members}).encode()
         response = Response(error.status, [("content-type", "application/json")], body)
