@@ -1,7 +1,8 @@
 # make demo      the first tutorial, executed on SageMaker on this machine
-# make test      lint, types, unit tests, the serving contract, the notebooks, the JupyterLab extension's own tests
+# make test      lint, types, unit tests, the serving contract, the documentation, the notebooks, the JupyterLab extension's own tests
 # make test-all  the same, JupyterLab in a browser, and the long ones: the matrix of versions, soak and kill tests
 # make screenshots  pictures of the tutorials' outputs, light and dark
+# make docs      the documentation, into build/site, with its links checked
 # make lab       JupyterLab on the notebooks
 # make frontend  the JupyterLab extension, built where its sources have changed
 
@@ -14,12 +15,12 @@ FRONTEND := $(VENV)/.frontend
 LINKED := $(VENV)/share/jupyter/labextensions/sm-magics
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test test-all lab check check-frontend unit notebooks frontend browser screenshots long clean
+.PHONY: demo test test-all lab check check-frontend unit docs notebooks frontend browser screenshots long clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
 
-test: check check-frontend unit notebooks
+test: check check-frontend docs unit notebooks
 
 test-all: test browser long
 
@@ -49,8 +50,14 @@ screenshots: $(FRONTEND)
 	$(BIN)/python scripts/chromium.py
 	$(BIN)/python scripts/screenshots.py
 
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 notebooks: $(INSTALLED)
-	$(BIN)/python -m pytest -p no:cacheprovider --nbval --nbval-current-env notebooks
+	rm -rf build/notebooks && mkdir -p build/notebooks
+	cp notebooks/*.ipynb notebooks/conftest.py notebooks/sanitize.cfg build/notebooks
+	$(BIN)/python -m pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg \
+		--numprocesses 2 --dist loadfile build/notebooks
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "sm_magics needs Python 3.10 or newer: make PYTHON=python3.11")'
