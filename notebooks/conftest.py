@@ -15,6 +15,8 @@ _home = pytest.StashKey[tempfile.TemporaryDirectory]()
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_home] = tempfile.TemporaryDirectory(prefix="sm_magics-")
     os.environ["SM_MAGICS_HOME"] = config.stash[_home].name
+    # The models are small: a second thread would only wait for the first one, for long where others are at work.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

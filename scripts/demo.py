@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
 
-from execute_notebooks import NOTEBOOKS, execute
+from execute_notebooks import NOTEBOOKS, execute, machine
 
 TUTORIAL = NOTEBOOKS / "01_bring_your_own_model.ipynb"
 
@@ -20,13 +16,8 @@ def main() -> None:
     directory.mkdir(parents=True)
     executed = directory / TUTORIAL.name
     print(f"Executing {TUTORIAL.name} on SageMaker on this machine …", flush=True)
-    with tempfile.TemporaryDirectory(prefix="sm_magics-") as home:
-        os.environ["SM_MAGICS_HOME"] = home
-        try:
-            notebook = execute(TUTORIAL, executed, directory)
-        finally:
-            stop = [sys.executable, "-m", "sm_magics.local", "stop"]
-            subprocess.run(stop, check=False, stdout=subprocess.DEVNULL)
+    with machine():
+        notebook = execute(TUTORIAL, executed, directory)
     for cell in notebook.cells:
         if "%sm_predict" in cell.source or "print(" in cell.source:
             print()
