@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import sys
 from collections.abc import Callable
+from fcntl import ioctl
 from json import loads
 from typing import Any, cast
 
 from .messages import LENGTHS_SIZE, Answer, Assignment, ModelLoadFailed, Request, lengths
 from .parent import Forked, WarmParent
 
+_SIOCOUTQ = 0x5411  # bytes that the other side has not read
 _GRACE = 1.0  # seconds from a worker's death to the end of its connection; the last of its threads goes a little later
 _LONGEST_LINE = 256 * 1024  # bytes: what CloudWatch Logs takes as one event
 
@@ -44,6 +48,7 @@ class Worker(asyncio.Protocol):
         self._body: list[bytes] = []
         self._missing = 0  # bytes of the body
         self._unread = False
+        self._poll = select.poll()  # asked for errors only
         # A process of the handlers' own may keep the connection open after the worker's death.
         forked.exited.add_done_callback(self._abort)
 
@@ -79,6 +84,20 @@ class Worker(asyncio.Protocol):
         if self._transport is not None:
             self._unread = self._transport.is_closing()  # it drops what it gets now, and has yet to tell us
             self._transport.writelines(request.frame(stream=stream))
+
+    def has_read(self) -> bool:
+        """Tell whether the worker has read all that it was sent, and was alive then. Only Linux knows."""
+        if sys.platform != "linux" or self._transport is None or self._transport.get_write_buffer_size():
+            return False
+        descriptor = self._forked.connection.fileno()
+        try:
+            if int.from_bytes(ioctl(descriptor, _SIOCOUTQ, bytes(4)), sys.byteorder):
+                return False
+        except (OSError, ValueError):  # it is closed
+            return False
+        # What a dead process has not read does not count as unread any more, but the end of its connection shows first.
+        self._poll.register(descriptor, 0)
+        return not self._poll.poll(0)
 
     def hold(self, holding: bool) -> None:
         """Read no more of the answer, or go on."""

@@ -17,6 +17,7 @@ from .settings import Settings, unknown_variables
 from .stream import Stream
 
 _KILLED = {-9, 137}  # by the kernel, for want of memory: TorchServe looks for 137
+_SHORT = 1 << 16  # bytes of a body that is sent ahead
 _LONGEST_PAUSE = 30.0  # seconds between attempts to replace a worker
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -93,6 +94,7 @@ class WorkerPool:
         self._waiting: deque[_Job] = deque()
         self._idle: deque[Worker] = deque()
         self._busy: dict[Worker, tuple[_Job, asyncio.TimerHandle]] = {}
+        self._ahead: dict[Worker, _Job] = {}  # lie before a worker that has not finished the one before
         self._replacing: set[asyncio.Task[None]] = set()
         self.idle_losses = 0
         self._hopeful = 0  # workers that are being replaced, whose replacement has not failed yet
@@ -166,10 +168,11 @@ class WorkerPool:
         job = _Job(request, stream, asyncio.get_running_loop().create_future())
         if self._idle:
             self._assign(self._idle.popleft(), job)
-        elif len(self._waiting) < self._settings.waiting_requests:
+        elif (waiting := len(self._waiting) + len(self._ahead)) < self._settings.waiting_requests:
             self._waiting.append(job)
+            self._look_ahead()
         else:
-            return _unavailable(f"The model has no worker to spare, and {len(self._waiting)} requests wait already.")
+            return _unavailable(f"The model has no worker to spare, and {waiting} requests wait already.")
         return job.answer
 
     async def close(self, *, drain: float = 30.0) -> None:
@@ -190,6 +193,8 @@ class WorkerPool:
         for task in self._replacing:
             task.cancel()
         await asyncio.gather(*self._replacing, return_exceptions=True)
+        for worker in list(self._ahead):
+            self._take_back(worker)
         self._refuse_waiting()
         busy = {worker: self._busy.pop(worker) for worker in list(self._busy)}
         for worker in (*self._idle, *busy):
@@ -232,8 +237,34 @@ class WorkerPool:
         self.idle_losses = 0
         job, timer = self._busy.pop(worker)
         timer.cancel()
-        self._next(worker)
+        ahead = self._ahead.pop(worker, None)
+        if ahead is None:
+            self._next(worker)
+        else:
+            self._busy[worker] = (ahead, self._timer(worker))
+        self._look_ahead()
         job.give(answer)
+
+    def _look_ahead(self) -> None:
+        """Lay the next request before the only worker, so that it need not wait for it after its answer.
+
+        Where there are several, whichever is free first gets it. What the worker is at must have been read: of a
+        worker that dies it is known then that it had begun with this one, and not with the next.
+        """
+        if self._size != 1 or not self._waiting or self._ahead:
+            return
+        for worker, (current, _timer) in self._busy.items():
+            job = self._waiting[0]
+            if not current.stream and not job.stream and len(job.request.body) <= _SHORT and worker.has_read():
+                self._ahead[worker] = self._waiting.popleft()
+                worker.ask(job.request, stream=False)
+
+    def _take_back(self, worker: Worker) -> bool:
+        """Let the request that lies before a worker wait again. Return whether there is one."""
+        job = self._ahead.pop(worker, None)
+        if job is not None:
+            self._waiting.appendleft(job)
+        return job is not None
 
     def _received(self, worker: Worker, head: dict[str, Any], piece: bytes) -> None:
         """Pass on a piece of an answer."""
@@ -283,10 +314,11 @@ class WorkerPool:
         """Replace a worker that has gone, or that has to go because it took too long."""
         worker.ignore()
         job = None
+        had_begun = self._take_back(worker)
         if worker in self._busy:
             job, timer = self._busy.pop(worker)
             timer.cancel()
-            if unread and not job.again and job.pieces is None:
+            if unread and not had_begun and not job.again and job.pieces is None:
                 job.again = True
                 self._ask_another(job)
                 job = None
