@@ -235,6 +235,12 @@ def container(model: Any, instance_type: str, boto_session: boto3.Session, bucke
     return {name: value for name, value in made.items() if value}
 
 
+def role(model: Any) -> str:
+    """Return the ARN of the role of a model of SDK 2, which may be called by its name; empty if it has none."""
+    given = str(getattr(model, "role", None) or "")
+    return str(model.sagemaker_session.expand_role(given)) if given and not given.startswith("arn:") else given
+
+
 def training_job_name(value: Any) -> str:
     """Return the name of the training job that an SDK's object ran last.
 

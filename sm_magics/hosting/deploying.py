@@ -261,8 +261,14 @@ def _found(
         is_ours = update or origin.owns(references.tags(connection, found.arn, found.created))
     except EndpointNotFound:  # gone since it was found
         return None
-    except AccessDenied:  # of its tags; and there is no record that says it is ours
-        is_ours = False
+    except AccessDenied as error:  # of its tags; and there is no record that says it is ours
+        raise AccessDenied(
+            f"Whether the endpoint {found.name!r} on {found.place} comes from this notebook cannot be told: "
+            f"{error.message}",
+            hint=f"--update    # if it may be replaced; or {error.hint}",
+            code=error.code,
+            operation=error.operation,
+        ) from error
     if not is_ours:
         suggestion = names.suggest_name(found.name[:55], "2")
         raise EndpointConflictError(

@@ -43,7 +43,7 @@ def model_data(model: Any, settings: Settings | None = None) -> ModelData:
         container=container,
         vpc_config=dict(getattr(model, "vpc_config", None) or {}),
         enable_network_isolation=bool(isolated() if callable(isolated) else isolated),
-        role=str(getattr(model, "role", None) or ""),
+        role=sdk.role(model),
     )
 
 

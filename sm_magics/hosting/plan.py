@@ -15,7 +15,7 @@ from sm_magics.errors import ConfigurationError
 from sm_magics.packaging import Package
 from sm_magics.settings import LOCAL
 
-from . import artifacts, images
+from . import artifacts, images, roles
 from .connection import Connection
 from .names import check_name, named
 from .variants import Options, has_own_storage
@@ -86,7 +86,7 @@ class ModelData:
     """
 
     name: str
-    container: Mapping[str, Any]
+    container: Mapping[str, Any] = field(repr=False)  # with the values of variables
     vpc_config: Mapping[str, Any] = field(default_factory=dict)
     enable_network_isolation: bool = False
     role: str = ""
@@ -137,7 +137,7 @@ class Request:
     """
 
     operation: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)  # with the values of variables
     is_done: bool = False
 
 
@@ -164,7 +164,8 @@ class DeploymentPlan:
     account, profile, is_local
         Whose account, reached by which profile, and whether it is on this machine.
     env
-        Names of the container's variables that were given for this deployment: their values are shown nowhere.
+        Names of the container's variables that were given for this deployment, or that the SDK's model carries: their
+        values are shown nowhere.
     kms_key
         What the upload is encrypted with, empty for S3's own key.
     notes
@@ -180,7 +181,7 @@ class DeploymentPlan:
     region: str
     upload: str
     image: images.Image
-    create_model: dict[str, Any]
+    create_model: dict[str, Any] = field(repr=False)  # with the values of variables
     create_endpoint_config: dict[str, Any]
     create_endpoint: dict[str, Any]
     archive: Path | None = None
@@ -280,6 +281,7 @@ def make(
     instance_type = "" if options.serverless else _instance_type(connection)
     options.check(instance_type, has_vpc=bool(vpc_config), is_isolated=is_isolated)
     role = role or connection.role
+    roles.check(role, connection.partition, connection.account)
     tagged = {**options.tags, **origin.tags(), ENDPOINT_TAG: endpoint_name}
     tags = [{"Key": key, "Value": value} for key, value in sorted(tagged.items())]
     container, image = _container(package, connection, options)
@@ -316,7 +318,7 @@ def make(
         account=connection.account,
         profile=settings.profile,
         is_local=connection.is_local,
-        env=tuple(sorted(options.env)),
+        env=tuple(sorted({*options.env, *_carried(package)})),
         kms_key=settings.kms_key,
         notes=tuple(note for note in notes if note and not connection.is_local),
     )
@@ -345,6 +347,12 @@ def _container(
     if connection.is_local:
         container["Environment"]["SM_MAGICS_PYTHON"] = sys.executable
     return container, image
+
+
+def _carried(package: Package | ModelData) -> set[str]:
+    """Return the names of the variables that a model of an SDK carries, without those that say how it is laid out."""
+    environment = package.container.get("Environment", {}) if isinstance(package, ModelData) else {}
+    return {name for name in environment if not name.startswith("SAGEMAKER_")}
 
 
 def _gap(image: images.Image, package: Package | ModelData) -> str:

@@ -1,8 +1,14 @@
-"""The execution role that SageMaker takes on to fetch the model data and to write logs: how one is made."""
+"""The execution role, which SageMaker takes on to fetch the model data and to write logs: its ARN, how one is made."""
 
 from __future__ import annotations
 
 import json
+import re
+
+from sm_magics.errors import ConfigurationError
+
+# RoleArn in the SageMaker API reference, with the path that a role may have.
+_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 
 TRUST = {
     "Version": "2012-10-17",
@@ -19,4 +25,24 @@ def create(name: str = "SageMakerExecutionRole") -> str:
         f"aws iam create-role --role-name {name} --assume-role-policy-document '{json.dumps(TRUST)}' && "
         f"aws iam attach-role-policy --role-name {name} "
         "--policy-arn arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
+    )
+
+
+def check(role: str, partition: str, account: str) -> None:
+    """Refuse what is no role's ARN: a role's name, a user, a session of a role.
+
+    Raises
+    ------
+    ConfigurationError
+        With the ARN that was probably meant.
+    """
+    if _ARN.fullmatch(role):
+        return
+    session = re.fullmatch(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/.+", role)
+    if session:
+        said, partition, account, name = "a session of a role, not the role", *session.groups()
+    else:
+        said, name = "no ARN of a role", role.rpartition("/")[2] if re.fullmatch(r"[\w+=,.@/-]+", role) else "NAME"
+    raise ConfigurationError(
+        f"The execution role {role!r} is {said}.", hint=f"--role arn:{partition}:iam::{account}:role/{name}"
     )

@@ -25,7 +25,8 @@ def clear_away(endpoint: Endpoint, attempt: Attempt) -> str:
     try:
         removal.remove_superseded(endpoint)
     except SmMagicsError as error:  # the update itself is a success
-        return f"What it served before is still there: {error.message}"
+        hint = f" ({error.hint})" if error.hint else ""
+        return f"What it served before is still there: {error.message}{hint}"
     attempt.end()
     return ""
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from functools import cache
+
+import botocore.session
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError
 
@@ -108,11 +113,31 @@ def _stopped(error: BotoCoreError, is_local: bool) -> SmMagicsError:
             "SageMaker on this machine stopped while it was being asked.",
             hint="%sm_endpoints    # starts it again, with the endpoints that were in service",
         )
+    region = _unknown_region(str(error.kwargs.get("endpoint_url", "")))
+    if region:
+        close = difflib.get_close_matches(region, _regions(), 1)
+        return ServiceUnavailable(
+            f"AWS cannot be reached: {error} A region {region!r} is not known here.",
+            hint=f"--region {close[0] if close else 'us-west-2'}",
+        )
     return ServiceUnavailable(
         f"AWS cannot be reached: {error}",
         hint="!aws sts get-caller-identity    # whether it can be reached now; in a VPC of its own a notebook needs "
         "endpoints for sagemaker.api, sagemaker.runtime, s3, sts and logs; --instance-type local needs no network",
     )
+
+
+def _unknown_region(url: str) -> str:
+    """Return the region in an address of AWS's if it is one that botocore does not know; a new one may be right."""
+    found = re.match(r"https://[\w.-]*?\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.[\w.-]+", url)
+    return found[1] if found and found[1] not in _regions() else ""
+
+
+@cache
+def _regions() -> tuple[str, ...]:
+    session = botocore.session.Session()
+    places = session.get_available_partitions()
+    return tuple(name for place in places for name in session.get_available_regions("sagemaker", place))
 
 
 def _kinds(*names: str) -> tuple[type[BotoCoreError], ...]:

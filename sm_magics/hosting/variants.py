@@ -129,7 +129,7 @@ class Options:
     """
 
     initial_instance_count: int = 1
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     serverless: Serverless | None = None
     data_capture: DataCapture | None = None
     volume_size: int | None = None

@@ -245,6 +245,23 @@ def test_without_any_role_all_that_was_tried_is_said(settings, monkeypatch):
     assert connect(settings).account in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("MyRole", "arn:aws:iam::{account}:role/MyRole"),
+        ("service-role/MyRole", "arn:aws:iam::{account}:role/MyRole"),
+        ("arn:aws:iam::123456789012:user/me", "arn:aws:iam::{account}:role/NAME"),
+        ("arn:aws-cn:sts::123456789012:assumed-role/Role/me", "arn:aws-cn:iam::123456789012:role/Role"),
+        ("not a role", "arn:aws:iam::{account}:role/NAME"),
+    ],
+)
+def test_what_is_no_roles_arn_is_refused_with_the_one_that_was_meant(name, pack, settings, sent, given, meant):  # noqa: PLR0917 - fixtures
+    with pytest.raises(errors.ConfigurationError, match="execution role") as caught:
+        put(pack("one"), name, replace(settings, role=given))
+    assert caught.value.hint == f"--role {meant.format(account=connect(settings).account)}"
+    assert changing(sent) == []
+
+
 def test_a_bucket_that_is_not_there_is_created_only_on_request(name, pack, settings, sent):
     elsewhere = replace(settings, bucket=f"{settings.bucket}-new")
     with pytest.raises(errors.ConfigurationError, match=elsewhere.bucket) as caught:

@@ -16,6 +16,7 @@ from sm_magics import sdk
 from sm_magics.display import planned as drawn
 from sm_magics.errors import ConfigurationError, EndpointNotFound
 from sm_magics.hosting import Origin, connect, endpoints, exporting, prepare, removal
+from sm_magics.hosting.plan import ModelData
 from sm_magics.hosting.variants import DataCapture, Options, Serverless
 
 MINE = Origin("/home/me/a.ipynb", "/home/me")
@@ -75,6 +76,7 @@ def execute(path, **environ):
     )
 
 
+@pytest.mark.timeout(600)  # five times an SDK is imported, which takes its time on a busy machine
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_script_deploys_what_the_plan_says_once_and_updates_it(name, pack, settings, tmp_path, target):
     options = Options(env={"WORD": SECRET}, create_bucket=True)
@@ -125,6 +127,22 @@ def test_every_script_is_python_and_holds_no_value_of_a_variable(pack, settings,
     assert max(len(line) for line in text.splitlines() if "s3://" not in line and '"KEY' not in line) <= 160
 
 
+@pytest.mark.parametrize("target", [*exporting.TARGETS])
+def test_what_a_model_of_an_sdk_carries_is_written_nowhere(settings, target):
+    container = {
+        "Image": "763104351884.dkr.ecr.us-west-2.amazonaws.com/pytorch-inference:2.6.0-cpu-py312",
+        "ModelDataUrl": "s3://mine/model.tar.gz",
+        "Environment": {"HF_TOKEN": SECRET, "SAGEMAKER_PROGRAM": "inference.py"},
+    }
+    plan = prepare(ModelData("mine", container), "never", settings=settings, origin=MINE)
+    text = exporting.script(plan, target)
+    compile(text, "deploy.py", "exec")
+    assert SECRET not in text
+    assert 'os.environ["HF_TOKEN"]' in text
+    for shown in (repr(plan), repr(plan.requests), repr(ModelData("mine", container)), drawn.plan(plan).text):
+        assert SECRET not in shown
+
+
 def test_an_archive_that_changed_is_not_uploaded_by_the_script(pack, settings, tmp_path):
     package = pack("one")
     plan = prepare(package, "never", settings=settings, origin=MINE, options=Options(create_bucket=True))
@@ -157,6 +175,7 @@ def test_a_plan_shows_every_request_and_no_value_of_a_variable(pack, settings):
             assert request.operation in text
         assert package.digest not in text
         assert plan.model_name not in text
+    assert SECRET not in repr((plan, plan.requests, options))
     assert "SAGEMAKER_PROGRAM=inference.py" in shown.text
     assert "Nothing has been sent." in shown.text
 

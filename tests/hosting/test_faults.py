@@ -103,6 +103,23 @@ def test_what_the_user_has_not_set_up_is_a_configuration_error_with_a_way_out(er
     assert found.hint
 
 
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        ("api.sagemaker.us-wset-2.amazonaws.com", "--region us-west-2"),
+        ("sts.eu-central-3.amazonaws.com", "--region eu-central-"),
+        ("bucket.s3.us-wset-2.amazonaws.com", "--region us-west-2"),
+        ("sagemaker.us-west-2.amazonaws.com", "!aws sts"),
+        ("sagemaker.cn-north-1.amazonaws.com.cn", "!aws sts"),
+        ("example.com", "!aws sts"),
+    ],
+)
+def test_a_region_that_nobody_knows_is_named_where_it_does_not_answer(host, hint):
+    found = translated(boto.EndpointConnectionError(endpoint_url=f"https://{host}/"))
+    assert type(found) is ServiceUnavailable
+    assert found.hint.startswith(hint)
+
+
 def test_a_request_that_botocore_refuses_says_what_is_wrong_with_it():
     client = botocore.session.get_session().create_client(
         "sagemaker", region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x"
