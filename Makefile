@@ -74,7 +74,8 @@ $(MODULES): labextension/package.json labextension/yarn.lock labextension/.yarnr
 	cd labextension && $(BIN)/jlpm install --immutable
 	touch $@
 
-$(FRONTEND): $(INSTALLED) $(MODULES) $(shell find labextension/src labextension/style labextension/schema -type f) labextension/tsconfig.json
+$(FRONTEND): $(INSTALLED) $(MODULES) $(shell find labextension/src labextension/style labextension/schema -type f) labextension/tsconfig.json $(wildcard sm_magics/magics/*.py)
+	$(BIN)/python scripts/magics_json.py
 	cd labextension && $(BIN)/jlpm build:prod
 	mkdir -p $(dir $(LINKED))
 	rm -rf $(LINKED)

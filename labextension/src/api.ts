@@ -148,7 +148,8 @@ export class Api {
         }
       }
     }
-    return this._ask<T>(`${path}${given.size ? '?' : ''}${given}`, {});
+    const asked = given.toString();
+    return this._ask<T>(asked ? `${path}?${asked}` : path, {});
   }
 
   private _post<T>(path: string, body: object): Promise<T> {

@@ -4,9 +4,6 @@ import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
 import type { INotebookTracker } from '@jupyterlab/notebook';
 
-import { insertMagics } from './cells';
-import { askAndDeploy } from './deploying';
-import { HANDLERS } from './handlers';
 import { deployIcon, smMagicsIcon } from './icons';
 import type { Model } from './model';
 import type { SmMagicsPanel } from './panel';
@@ -35,6 +32,7 @@ export function addCommands(
     execute: async () => {
       const notebook = notebooks.currentWidget;
       if (notebook) {
+        const { askAndDeploy } = await import('./deploying');
         await askAndDeploy(notebook, model);
       }
     }
@@ -46,7 +44,8 @@ export function addCommands(
     execute: async () => {
       const notebook = notebooks.currentWidget;
       if (notebook) {
-        await insertMagics(notebook, HANDLERS, false);
+        const { insertHandlers } = await import('./handlers');
+        await insertHandlers(notebook);
       }
     }
   });

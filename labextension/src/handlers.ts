@@ -1,6 +1,10 @@
 /** The cell with the four handlers, as they are for a model that takes and gives tensors as JSON. */
 
-export const HANDLERS = `%%sm_inference
+import type { NotebookPanel } from '@jupyterlab/notebook';
+
+import { insertMagics } from './cells';
+
+const HANDLERS = `%%sm_inference
 import json
 import os
 
@@ -33,3 +37,8 @@ def predict_fn(data, model):
 def output_fn(prediction, accept):
     """Return the answer as it is sent."""
     return json.dumps(prediction.tolist()), "application/json"`;
+
+/** Insert the cell below the active one. */
+export function insertHandlers(panel: NotebookPanel): Promise<void> {
+  return insertMagics(panel, HANDLERS, false);
+}

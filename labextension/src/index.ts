@@ -4,18 +4,19 @@ import {
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import { ICompletionProviderManager } from '@jupyterlab/completer';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 
 import { IStatusBar } from '@jupyterlab/statusbar';
 
 import { Api } from './api';
-import { insertMagics } from './cells';
+import { Badges } from './badges';
 import { addCommands, DEPLOY, SHOW } from './commands';
-import { askAndRemove } from './deleting';
+import { MagicsProvider } from './completion';
+import { linkTracebacks } from './jumping';
 import { Model } from './model';
 import { SmMagicsPanel } from './panel';
-import { offerSnippets } from './snippets';
 import { StatusItem } from './statusbar';
 import { watchNotebooks } from './watching';
 
@@ -24,25 +25,38 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'SageMaker endpoints beside the notebook.',
   autoStart: true,
   requires: [INotebookTracker, ISettingRegistry],
-  optional: [ILayoutRestorer, ICommandPalette, IStatusBar],
+  optional: [
+    ILayoutRestorer,
+    ICommandPalette,
+    IStatusBar,
+    ICompletionProviderManager
+  ],
   activate: async (
     app: JupyterFrontEnd,
     notebooks: INotebookTracker,
     registry: ISettingRegistry,
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null,
-    statusBar: IStatusBar | null
+    statusBar: IStatusBar | null,
+    completion: ICompletionProviderManager | null
   ) => {
     const model = new Model(new Api(app.serviceManager.serverSettings));
+    const openFile = (path: string) =>
+      void app.commands.execute('docmanager:open', { path });
     const panel = new SmMagicsPanel(model, {
-      remove: endpoint => askAndRemove(endpoint, model),
-      offerSnippets: (endpoint, payload, at) =>
-        offerSnippets(model.api, notebooks, endpoint, payload, at),
-      openNotebook: path =>
-        void app.commands.execute('docmanager:open', { path }),
+      remove: async endpoint => {
+        const { askAndRemove } = await import('./deleting');
+        await askAndRemove(endpoint, model);
+      },
+      offerSnippets: async (endpoint, payload, at) => {
+        const { offerSnippets } = await import('./snippets');
+        await offerSnippets(model.api, notebooks, endpoint, payload, at);
+      },
+      openNotebook: openFile,
       attach: async job => {
         const notebook = notebooks.currentWidget;
         if (notebook) {
+          const { insertMagics } = await import('./cells');
           await insertMagics(notebook, job.attach, true);
         }
       },
@@ -53,6 +67,11 @@ const plugin: JupyterFrontEndPlugin<void> = {
     restorer?.add(panel, 'sm-magics');
     addCommands(app, notebooks, model, panel, palette);
     watchNotebooks(notebooks, model);
+    completion?.registerProvider(new MagicsProvider());
+    notebooks.widgetAdded.connect((_, notebook) => {
+      new Badges(notebook, model.api, openFile);
+      linkTracebacks(notebook, model.api);
+    });
     statusBar?.registerStatusItem('sm-magics:status', {
       item: new StatusItem(model, () => void app.commands.execute(SHOW)),
       align: 'left',

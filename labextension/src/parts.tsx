@@ -99,11 +99,13 @@ export function Folded(props: {
   ) : null;
 }
 
-/** What an error of the server says, with the traceback where a model raised it. */
+/** What an error of the server says; the traceback, where a model raised it, on request. */
 export function Failure({ of }: { of: ApiError }): JSX.Element {
+  const traceback = String(of.details.traceback ?? '');
+  const message = traceback ? of.message.split('\n\n')[0] : of.message;
   return (
-    <Notice of={of}>
-      <Folded title="Traceback" text={String(of.details.traceback ?? '')} />
+    <Notice of={{ message, hint: of.hint }}>
+      <Folded title="Traceback" text={traceback} />
     </Notice>
   );
 }

@@ -7,7 +7,7 @@ import { count, dollars } from './formatting';
 import { smMagicsIcon } from './icons';
 import { total } from './listing';
 import type { Model } from './model';
-import { useModel } from './panel';
+import { useModel } from './using';
 
 export class StatusItem extends ReactWidget {
   constructor(
