@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,11 +12,12 @@ from sm_magics.hosting.composition import Variant
 from sm_magics.hosting.cost import Cost
 from sm_magics.hosting.measuring import Measured
 
-from . import page, plots, render, timeline
+from . import cells, page, plots, render, timeline
 from .page import BAD, BUSY, OK, WARN, Part
 from .timeline import AHEAD, DONE, NOW, Phase, duration
 
 LOCAL = "local"
+_VERSIONS = re.compile(r"torch (?P<torch>\S+) · Python (?P<python>\S+)")
 _STATES = {"InService": OK, "Failed": BAD, "UpdateRollbackFailed": BAD, "OutOfService": BAD}
 _MESSAGE = 3
 """Lines of an exception's message that are shown besides the first one; the traceback has them all."""
@@ -36,6 +38,12 @@ class Known:
     ----------
     before
         The phases of the deployment until SageMaker was asked for the endpoint.
+    usual
+        Seconds between which most of its kind took from here to come up; None where none was seen.
+    ours
+        The kernel's own torch and Python, as versions; empty where unknown.
+    notebook
+        The notebook's path, for links to its cells; empty where unknown.
     trouble
         Why nothing newer is known, with what to do about it; empty where all is well.
     """
@@ -46,12 +54,20 @@ class Known:
     measured: Measured = field(default_factory=Measured)
     cost: Cost = field(default_factory=Cost)
     failure: Diagnosis | None = None
+    usual: tuple[float, float] | None = None
+    ours: tuple[str, str] = ("", "")
+    notebook: str = ""
     trouble: tuple[str, str] = ("", "")
+
+    @property
+    def kind(self) -> str:
+        """What decides how long it takes to come up: what it runs on."""
+        return ", ".join(sorted({variant.instance_type or "serverless" for variant in self.variants}))
 
     @property
     def state(self) -> str:
         """How it is: one of the states of a card."""
-        if self.endpoint.is_rolled_back:
+        if self.endpoint.is_rolled_back or self.endpoint.verified is False:
             return WARN
         return _STATES.get(self.endpoint.status, BUSY)
 
@@ -64,13 +80,25 @@ class Known:
 def head(known: Known, now: datetime) -> Part:
     """Return the first line: how it is, where, and since when."""
     endpoint = known.endpoint
-    what = " · ".join([render.status_word(endpoint.status) or "asked for", endpoint.place])
+    status = render.status_word(endpoint.status) or "asked for"
+    if endpoint.is_in_service and endpoint.verified is not None:
+        status += ", verified" if endpoint.verified else ", not verified"
+    what = f"{status} · {endpoint.place}"
     state = "dim" if endpoint.status == "Deleted" else known.state
     sign = page.sign(state, "◐" if state == BUSY else "●")
     since = _since(known, now)
     html = f'<p class="sm-head">{sign.html} <b>{page.escape(endpoint.name)}</b> {page.dim(what).html}'
     html += f' <span class="sm-right">{page.escape(since)}</span></p>'
     return Part(html, f"{sign.text} {endpoint.name} · {what}" + (f" · {since}" if since else ""))
+
+
+def news(known: Known) -> str:
+    """Return how it is, in the words that a screen reader says when that changes."""
+    endpoint = known.endpoint
+    said = f"{endpoint.name} is {render.status_word(endpoint.status) or 'asked for'}"
+    if known.trouble[0]:
+        return f"{endpoint.name}: {known.trouble[0]}"
+    return f"{said}: {known.failure.exception}" if known.failure and known.state == BAD else said
 
 
 def body(known: Known) -> list[Part]:
@@ -87,31 +115,34 @@ def body(known: Known) -> list[Part]:
         parts += _service(known)
     else:
         parts.append(timeline.draw(_phases(known)))
-        parts += failure(known.failure, endpoint.reason) if known.state in {BAD, WARN} else []
-    if known.variants and (endpoint.where != LOCAL or len(known.variants) > 1):
-        parts.append(_made_of(known.variants, is_local=endpoint.where == LOCAL))
+        parts += failure(known.failure, endpoint.reason, known.notebook) if known.state in {BAD, WARN} else []
+    parts += _made_of(known)
     return parts + [page.paragraph(note) for note in endpoint.notes]
 
 
-def failure(found: Diagnosis | None, reason: str) -> list[Part]:
+def failure(found: Diagnosis | None, reason: str, notebook: str = "") -> list[Part]:
     """Return why something failed: the exception and the user's own line first, the traceback folded."""
     if found is None:
         return [page.paragraph(reason)] if reason else []
-    where = f" {page.dim(found.where).html}" if found.where else ""
-    first = Part(f"<p><b>{page.escape(found.exception)}</b>{where}</p>", f"  {found.summary}")
+    frame = found.frame
+    where = f" {page.dim(found.where).html}" if found.where and frame is None else ""
+    parts = [Part(f"<p><b>{page.escape(found.exception)}</b>{where}</p>", f"  {found.summary}")]
     lines = found.traceback.splitlines()
     start = lines.index(found.exception) + 1 if found.exception in lines else len(lines)
-    more = [page.paragraph(line.strip()) for line in lines[start : start + _MESSAGE] if line.strip()]
-    if found.text_line:
-        more.append(page.listing([found.text_line]))
+    parts += [page.paragraph(line.strip()) for line in lines[start : start + _MESSAGE] if line.strip()]
+    if frame is not None:
+        parts += [cells.place(frame, notebook), cells.excerpt(frame.excerpt, frame.cell_line or frame.line)]
+    elif found.text_line:
+        parts.append(page.listing([found.text_line]))
     if found.cause is not None:
-        more += [page.paragraph(found.cause.what)] if found.cause.what not in {"", found.exception} else []
+        parts += [page.paragraph(found.cause.what)] if found.cause.what not in {"", found.exception} else []
         several = "\n" in found.cause.paste
-        more += [page.paragraph(found.cause.fix, code="" if several else found.cause.paste)] if found.cause.fix else []
-        more += [page.listing(found.cause.paste.splitlines())] if several else []
-    if not found.traceback:
-        return [first, *more]
-    return [first, *more, page.folded("Traceback", page.listing(found.traceback.splitlines()))]
+        if found.cause.fix:
+            parts.append(page.paragraph(found.cause.fix, code="" if several else found.cause.paste))
+        parts += [page.listing(found.cause.paste.splitlines())] if several else []
+    if found.traceback:
+        parts.append(page.folded("Traceback", page.listing(found.traceback.splitlines())))
+    return parts
 
 
 def figures(pairs: Sequence[tuple[str, str]]) -> Part:
@@ -140,7 +171,10 @@ def _phases(known: Known) -> list[Phase]:
     if state in {BAD, WARN}:
         note = f"{known.failure.function} raised" if known.failure and known.failure.function else "failed"
         starting = "Updating" if state == WARN else starting
-    return [*before, Phase(starting, timeline.BAD if note else NOW, note), Phase("In service", AHEAD)]
+        return [*before, Phase(starting, timeline.BAD, note), Phase("In service", AHEAD)]
+    if status == "Creating" and known.usual is not None:
+        note = usually(*known.usual)
+    return [*before, Phase(starting, NOW, note), Phase("In service", AHEAD)]
 
 
 def _service(known: Known) -> list[Part]:
@@ -159,14 +193,48 @@ def _service(known: Known) -> list[Part]:
     return parts
 
 
-def _made_of(variants: Sequence[Variant], *, is_local: bool) -> Part:
-    """Return what it runs on: instance type and image; each variant with its share where there are several."""
-    lines = []
-    for variant in variants:
-        share = f"{variant.name} {variant.weight:.0%}" if len(variants) > 1 else ""
-        count = f"{variant.instance_type} × {variant.instance_count}" if variant.instance_count else "serverless"
-        image = variant.versions or variant.image.rpartition("/")[2]
+def usually(least: float, most: float) -> str:
+    """Return between which times something takes: ``usually 4 min to 6 min``, ``usually 0.4 s``."""
+    first, last = timeline.about(least), timeline.about(most)
+    return f"usually {first}" if first == last else f"usually {first} to {last}"
+
+
+def _made_of(known: Known) -> list[Part]:
+    """Return what it runs on: the variants with their traffic where there are several, instances, image, versions."""
+    is_local, variants = known.endpoint.where == LOCAL, known.variants
+    if not variants:
+        return []
+    # What SageMaker says now outranks what the configuration asked for: weights may have been changed since.
+    live = {str(one.get("VariantName")): one for one in known.endpoint.variants}
+    weights = {one.name: float(live.get(one.name, {}).get("CurrentWeight", one.weight)) for one in variants}
+    total = sum(weights.values()) or 1.0
+    rows = []
+    for one in variants:
+        count = int(live.get(one.name, {}).get("CurrentInstanceCount", one.instance_count))
+        runs_on = f"{one.instance_type} × {count}" if one.instance_type else "serverless"
+        share = weights[one.name] / total
+        cells = [one.name, page.bar(share, 80), f"{share:.0%}"] if len(variants) > 1 else []
         # On this machine instance type and image are labels: models run in the Python that deployed them.
-        lines.append(" · ".join(filter(None, (share,) if is_local else (share, count, image))))
-    parts = [page.paragraph(line, dim=True) for line in lines]
-    return Part("".join(part.html for part in parts), "\n".join(part.text for part in parts))
+        if not is_local:
+            cells += [page.dim(runs_on), page.dim(one.versions or one.image.rpartition("/")[2])]
+        if cells:
+            rows.append(cells)
+    parts = [page.table(rows)] if rows else []
+    return parts + _skew(known)
+
+
+def _skew(known: Known) -> list[Part]:
+    """Return how the image's torch and Python differ from the notebook's."""
+    torch, python = known.ours
+    if known.endpoint.where == LOCAL:
+        return []
+    theirs = next((one.versions for one in known.variants if one.versions), "")
+    found = _VERSIONS.fullmatch(theirs)
+    if found is None or not (torch or python):
+        return []
+    differs = [
+        f"{name} {ours}"
+        for name, ours, other in (("torch", torch, found["torch"]), ("Python", python, found["python"]))
+        if ours and ours.split(".")[:2] != other.split(".")[:2]
+    ]
+    return [page.paragraph(f"The notebook has {' · '.join(differs)}.", dim=True)] if differs else []

@@ -57,7 +57,7 @@ _WITHOUT_KERNEL = (
 STYLE = style_sheet(_RULES) + _WITHOUT_KERNEL
 
 OK, BUSY, BAD, WARN = "ok", "busy", "bad", "warn"
-_SIGN = {OK: "●", BUSY: "◐", BAD: "●", WARN: "!"}
+SIGN = {OK: "●", BUSY: "◐", BAD: "●", WARN: "!"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Part:
 
 def card(state: str, name: str, what: str, *parts: Part, style: str = STYLE) -> Shown:
     """Return a card: one line that says what it is and how it is, and below it only what matters now."""
-    sign = _SIGN[state]
+    sign = SIGN[state]
     head = f'<p class="sm-head"><span class="sm-{state}">{sign}</span> <b>{escape(name)}</b>'
     head += f' <span class="sm-dim">{escape(what)}</span></p>'
     body = "".join(part.html for part in parts)
@@ -105,6 +105,14 @@ def paragraph(text: str, *, code: str = "", dim: bool = False) -> Part:
 def listing(lines: Sequence[str]) -> Part:
     """Return lines in a fixed-width font."""
     return Part(f"<pre>{escape(chr(10).join(lines))}</pre>", "\n".join(f"  {line}" for line in lines))
+
+
+def log(lines: Sequence[str], name: str) -> Part:
+    """Return lines of which there may be many: they scroll, by keyboard too."""
+    drawn = listing(lines)
+    return Part(
+        drawn.html.replace("<pre>", f'<pre tabindex="0" role="region" aria-label="{escape(name)}">', 1), drawn.text
+    )
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), *, numbers: bool = False) -> Part:

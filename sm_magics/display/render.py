@@ -113,8 +113,7 @@ def package(value: Package, stale: Sequence[str] = (), proof: Report | None = No
     """Return a package as the tree of its archive, the sections in it that this session has not run, and its proof."""
     from . import report
 
-    rows = [(file.name.split("/"), page.size(file.size), file.note) for file in value.files]
-    lines = page.columns([[value.path.name, "", ""], *_tree(rows)])
+    lines = tree(value)
     notes = [page.paragraph(note) for note in value.notes]
     if stale:
         notes.append(page.paragraph(f"In inference.py, but not run in this session: {', '.join(stale)}."))
@@ -123,6 +122,12 @@ def package(value: Package, stale: Sequence[str] = (), proof: Report | None = No
         return page.card(OK, value.name, what, page.listing(lines), *notes)
     what += f" · proof {report.outcome(proof)}"
     return page.card(report.state(proof), value.name, what, page.listing(lines), *notes, *report.parts(proof))
+
+
+def tree(value: Package) -> list[str]:
+    """Return the files of an archive as a tree, in lines."""
+    rows = [(file.name.split("/"), page.size(file.size), file.note) for file in value.files]
+    return page.columns([[value.path.name, "", ""], *_tree(rows)])
 
 
 def _tree(rows: Sequence[tuple[list[str], str, str]]) -> list[list[str]]:
@@ -227,30 +232,13 @@ def _variant(variant: dict[str, object]) -> tuple[object, ...]:
     return variant.get("VariantName", ""), f"{count} instance{'' if count == 1 else 's'}"
 
 
-def endpoints(values: Sequence[Endpoint], places: Sequence[str]) -> Shown:
-    """Return a table of all endpoints."""
-    where = " and ".join(places)
-    if not values:
-        return page.card(BUSY, "endpoints", f"none on {where}", page.paragraph("Make one:", code="%sm_deploy MODEL"))
-    rows = [
-        (
-            page.sign(_STATES.get(value.status, BUSY), "●"),
-            value.name,
-            _WORDS.get(value.status, value.status),
-            value.place,
-        )
-        for value in values
-    ]
-    state = OK if all(value.status == "InService" for value in values) else BUSY
-    count = f"{len(values)} on {where}"
-    return page.card(state, "endpoints", count, page.table(rows, ("", "name", "status", "where")))
-
-
 def removal_plan(value: Removal) -> Shown:
     """Return what deleting an endpoint would remove, by name."""
     kept = [page.paragraph(f"Kept: {line}.") for line in value.kept]
     rows = [(page.dim(kind), name) for kind, name in value.rows]
-    return page.card(WARN, value.endpoint.name, f"would be deleted · {value.endpoint.place}", page.table(rows), *kept)
+    what = "what was left of it" if value.is_half_made else ""
+    what = " · ".join(filter(None, (what, "would be deleted", value.endpoint.place)))
+    return page.card(WARN, value.endpoint.name, what, page.table(rows), *kept)
 
 
 def removal(value: Removal) -> Shown:

@@ -5,12 +5,9 @@ What is saved with the notebook is the same for the same package: no times, no m
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-from urllib.parse import quote
+from sm_magics.packaging.report import FAILED, PASSED, SKIPPED, WARNING, Failure, Report, Step
 
-from sm_magics.packaging.report import FAILED, PASSED, SKIPPED, WARNING, Failure, Frame, Report, Step
-
-from . import page
+from . import cells, page, timeline
 from .page import BAD, OK, WARN, Part, Shown
 from .render import findings
 
@@ -40,9 +37,16 @@ def outcome(value: Report) -> str:
     return f"passed as far as it went · {left.note}" if left else "passed"
 
 
-def parts(value: Report) -> list[Part]:
-    """Return what a card says of a proof below its head: why it failed, and the steps."""
-    return [*(_failure(value.failure, value.notebook) if value.failure else ()), _table(value.steps)]
+def parts(value: Report, *, has_times: bool = False) -> list[Part]:
+    """Return what a card says of a proof below its head: why it failed, and the steps.
+
+    Parameters
+    ----------
+    has_times
+        Whether each step says how long it took, which is not saved with a notebook.
+    """
+    why = _failure(value.failure, value.notebook) if value.failure else []
+    return [*why, _table(value.steps, has_times=has_times)]
 
 
 def _failure(value: Failure, notebook: str) -> list[Part]:
@@ -51,11 +55,11 @@ def _failure(value: Failure, notebook: str) -> list[Part]:
     result = [bold]
     result += [page.paragraph(line, dim=True) for line in lines[1:]]
     for frame in value.frames[:-1]:
-        result.append(_place(frame, notebook))
-        result.append(_listing([(frame.cell_line or frame.line, frame.text)], frame.cell_line or frame.line))
+        result.append(cells.place(frame, notebook))
+        result.append(cells.excerpt([(frame.cell_line or frame.line, frame.text)], frame.cell_line or frame.line))
     if value.frame is not None:
-        result.append(_place(value.frame, notebook))
-        result.append(_listing(value.frame.excerpt, value.frame.cell_line or value.frame.line))
+        result.append(cells.place(value.frame, notebook))
+        result.append(cells.excerpt(value.frame.excerpt, value.frame.cell_line or value.frame.line))
     elif value.handler:
         result.append(page.paragraph(f"in the container's default {value.handler}: no cell defines one", dim=True))
     if value.fix:
@@ -66,31 +70,7 @@ def _failure(value: Failure, notebook: str) -> list[Part]:
     return result
 
 
-def _place(frame: Frame, notebook: str) -> Part:
-    """Return where a frame is; linked to its cell where the front end can follow that."""
-    where = page.escape(frame.where)
-    name = PurePosixPath(notebook).name
-    if frame.cell_id and name.endswith(".ipynb"):
-        target = page.escape(f"{quote(name)}#cell-id={quote(frame.cell_id)}")
-        where = f'<a href="{target}">{where}</a>'
-    function = f"<code>{page.escape(frame.function)}</code>, " if frame.function else ""
-    text = f"{frame.function}, {frame.where}" if frame.function else frame.where
-    return Part(f"<p>{function}{where}</p>", f"  {text}")
-
-
-def _listing(lines: tuple[tuple[int, str], ...] | list[tuple[int, str]], marked: int) -> Part:
-    """Return numbered lines, of which one is marked."""
-    width = len(str(lines[-1][0])) if lines else 0
-    html, text = [], []
-    for number, line in lines:
-        sign = "▸" if number == marked else " "
-        drawn = f"{sign} {number:>{width}}  {line}"
-        html.append(page.sign(BAD, drawn).html if number == marked else page.escape(drawn))
-        text.append(f"  {drawn}".rstrip())
-    return Part(f"<pre>{chr(10).join(html)}</pre>", "\n".join(text))
-
-
-def _table(steps: tuple[Step, ...]) -> Part:
+def _table(steps: tuple[Step, ...], *, has_times: bool) -> Part:
     rows: list[tuple[object, ...]] = []
     for step in steps:
         kind, sign = _SIGNS[step.status]
@@ -98,6 +78,7 @@ def _table(steps: tuple[Step, ...]) -> Part:
         # Why a step failed stands above; a long note would only repeat it.
         note = "" if step.status == FAILED and step.name != "compare" else step.note
         what = Part(page.dim(step.what).html, step.what) if step.status == SKIPPED else step.what
-        rows.append((mark, what, page.dim(note)))
-        rows += [("", "", page.dim(detail)) for detail in step.details if detail]
+        took = (page.dim(timeline.duration(step.seconds) if step.seconds else ""),) if has_times else ()
+        rows.append((mark, what, page.dim(note), *took))
+        rows += [("", "", page.dim(detail), *(("",) if has_times else ())) for detail in step.details if detail]
     return page.table(rows)

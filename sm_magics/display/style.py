@@ -10,7 +10,7 @@ from . import page
 _LINK = "var(--jp-content-link-color,var(--jp-brand-color1,#1976d2))"
 _CELL = "flex:1 1 0;min-width:84px;padding:4px 8px 0 0;border-top:2px solid"
 _RULES = {
-    "": "box-sizing:border-box;overflow:visible;display:block;height:auto;width:auto",
+    "": "position:relative;box-sizing:border-box;overflow:visible;display:block;height:auto;width:auto",
     # ipywidgets gives each of its boxes a height, a margin and a line height of its own.
     ":is(.widget-html,.widget-box,.widget-inline-hbox)": "display:block;height:auto;width:auto;margin:0;"
     "overflow:visible",
@@ -38,6 +38,18 @@ _RULES = {
     "dt": "float:none;display:block;width:auto;white-space:nowrap;font-size:11px;"
     "font-weight:normal;color:var(--jp-ui-font-color2,#777)",
     "dd": "float:none;display:block;width:auto;margin:0;font-variant-numeric:tabular-nums",
+    # The names of a table's columns are buttons, in a grid of their own with the widths of the table's.
+    ".sm-sorts,.sm-grid tr:not(.sm-said)": "display:grid;gap:0 10px;margin:0;align-items:baseline",
+    ".sm-sorts.sm-few,.sm-few tr:not(.sm-said)": "grid-template-columns:14px minmax(0,4fr) minmax(0,3fr) minmax(0,2fr)"
+    " minmax(0,1.2fr)",
+    ".sm-sorts.sm-many,.sm-many tr:not(.sm-said)": "grid-template-columns:14px minmax(0,3.4fr) minmax(0,2.4fr)"
+    " minmax(0,1.9fr) minmax(0,1.2fr) minmax(0,2.2fr) minmax(0,1.4fr) minmax(0,1.3fr)",
+    ".sm-sorts": "margin:6px 0 0",
+    ".sm-sorts .jupyter-button": "color:var(--jp-ui-font-color2,#777);text-align:left;overflow:visible",
+    ".sm-sorts .jupyter-button:first-child": "grid-column:2",
+    ".sm-grid": "display:block;margin:0",
+    ".sm-grid tbody": "display:block",
+    ".sm-grid td": "padding:1px 0",
     "svg.sm-line": "display:block;width:260px;max-width:100%;height:26px;margin:4px 0",
     "svg.sm-line polyline": "fill:none;stroke:var(--jp-brand-color1,#1976d2);stroke-width:1.5;stroke-linejoin:round;"
     "stroke-linecap:round",

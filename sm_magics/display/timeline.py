@@ -99,6 +99,13 @@ def elapsed(time: timedelta) -> str:
     return f"{seconds} s" if seconds < 60 else duration(seconds)  # noqa: PLR2004 - seconds of a minute
 
 
+def about(seconds: float) -> str:
+    """Return a time in its largest unit, for what differs from time to time anyway: ``0.4 s``, ``5 min``."""
+    if seconds < 9.95:  # noqa: PLR2004 - seconds that are few enough for a tenth to matter
+        return f"{seconds:.1f} s"
+    return f"{round(seconds)} s" if seconds < 90 else f"{round(seconds / 60)} min"  # noqa: PLR2004 - a minute and a half
+
+
 def duration(seconds: float) -> str:
     """Return a time as people say it: ``40 ms``, ``2.5 s``, ``2 min 14 s``, ``3 h 5 min``, ``2 d 4 h``."""
     seconds = max(seconds, 0.0)

@@ -34,9 +34,10 @@ _FORMATTERS = {
     ("sm_magics.packaging.package", "Package"): "package",
     ("sm_magics.packaging.report", "Report"): "report",
     ("sm_magics.hosting.endpoints", "Endpoint"): "endpoint",
+    ("sm_magics.hosting.plan", "DeploymentPlan"): "plan",
     ("sm_magics.hosting.removal", "Removal"): "removal_plan",
     ("sm_magics.hosting.training", "TrainingJob"): "training_job",
-    ("sm_magics.authoring.folder", "Written"): "written",
+    ("sm_magics.authoring.written", "Written"): "written",
     ("sm_magics.hosting.invoking", "Prediction"): "prediction",
 }
 
@@ -88,15 +89,24 @@ def unload(shell: InteractiveShell) -> None:
 
 def _bundle(session: SmMagics, renderer: str) -> Any:
     def bundle(value: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG001 - IPython's call
-        from sm_magics.display import answers, jobs, render, report
+        from sm_magics.display import answers, jobs, planned, render, report
 
-        modules = (render, answers, report, jobs)
+        modules = (render, answers, report, jobs, planned)
         draw = next(getattr(module, renderer) for module in modules if hasattr(module, renderer))
         shown = draw(value)
-        card = session.cards.of(value, shown) if renderer == "endpoint" else None
+        card = _alive(session, renderer, value, shown)
         if card is not None:
             session.shell.display_pub.publish(card.bundle())
         made: dict[str, Any] = shown.bundle()
         return made
 
     return bundle
+
+
+def _alive(session: SmMagics, renderer: str, value: Any, shown: Any) -> Any:
+    """Return a card that goes on living, of what has one."""
+    if renderer == "endpoint":
+        return session.cards.of(value, shown)
+    if renderer == "training_job":
+        return session.cards.job(value, shown)
+    return None

@@ -43,7 +43,8 @@ class AttachingMagics(SessionMagics):
             left = None
             if options.artifacts:
                 left = job.artifacts
-            live.finish(jobs.training_job(job, left))
+            shown = jobs.training_job(job, left)
+            live.finish(shown, card=lambda _: session.cards.job(job, shown, left))
         if options.logs:
             session.show(render.log(job.name, job.place, job.logs(), options.tail))
         return session.result(job, options.out)

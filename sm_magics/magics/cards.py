@@ -5,7 +5,10 @@ A front end that clears an output tells the kernel nothing, so a card cannot kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +17,15 @@ from sm_magics.errors import SmMagicsError
 if TYPE_CHECKING:
     import ipywidgets
 
-    from sm_magics.display.cards import EndpointCard
     from sm_magics.display.page import Shown
+    from sm_magics.display.table import Listed
     from sm_magics.display.timeline import Phase
+    from sm_magics.display.widgets import Card
     from sm_magics.hosting import Diagnosis, Endpoint
+    from sm_magics.hosting.connection import Connection
+    from sm_magics.hosting.outputs import Output
+    from sm_magics.hosting.training import TrainingJob
+    from sm_magics.packaging import Package, Report
 
     from .session import SmMagics
 
@@ -30,9 +38,9 @@ class Cards:
 
     def __init__(self, session: SmMagics) -> None:
         self._session = session
-        self._cards: list[tuple[str, str, EndpointCard]] = []  # by cell and by the request that ran it
+        self._cards: list[tuple[str, str, Card]] = []  # by cell and by the request that ran it
 
-    def of(self, endpoint: Endpoint, shown: Shown, before: Sequence[Phase] = ()) -> EndpointCard | None:
+    def of(self, endpoint: Endpoint, shown: Shown, before: Sequence[Phase] = ()) -> Card | None:
         """Return a new card for an endpoint, None where nobody watches or nothing can be alive.
 
         Parameters
@@ -40,18 +48,82 @@ class Cards:
         shown
             What is saved with the notebook.
         """
+        return self._add(lambda: self._endpoint(endpoint, shown, before))
+
+    def job(self, job: TrainingJob, shown: Shown, left: Sequence[Output] | None = None) -> Card | None:
+        """Return a new card for a training job, None where nobody watches."""
+        from sm_magics.display import render
+        from sm_magics.display.job_card import TrainingJobCard
+
+        from .job_deploying import Deploying
+
+        deploying = Deploying(self._session, job)
+        return self._add(
+            lambda: TrainingJobCard(
+                job,
+                left,
+                shown=shown,
+                notebook=self._session.notebook_path,
+                where=deploying.words,
+                deploy=deploying,
+                card=lambda endpoint, before: self._endpoint(endpoint, render.endpoint(endpoint), before),
+            )
+        )
+
+    def table(self, known: Listed, connections: Sequence[Connection], shown: Shown) -> Card | None:
+        """Return a new table of endpoints, None where nobody watches."""
+        from sm_magics.display.table_card import EndpointsTable
+
+        return self._add(lambda: EndpointsTable(known, connections, shown))
+
+    def package(
+        self, package: Package, shown: Shown, *, proof: Report | None, stale: Sequence[str], seconds: float
+    ) -> Card | None:
+        """Return a card of a package with what is not saved, None where nobody watches."""
+        from sm_magics.display import packaged
+
+        author = self._session.author()
+        return self._add(
+            lambda: packaged.PackageCard(
+                shown,
+                packaged.package(
+                    package,
+                    proof=proof,
+                    stale=stale,
+                    written=packaged.sources(package, author),
+                    needed=packaged.requirements(package),
+                    notebook=self._session.notebook_path,
+                    seconds=seconds,
+                ),
+            )
+        )
+
+    def _add(self, make: Callable[[], Card]) -> Card | None:
+        """Make a card for the running cell, whose former ones give way."""
         if not self._session.is_alive:
             return None
-        from sm_magics.display.cards import EndpointCard
-
         kernel: Any = getattr(self._session.shell, "kernel", None)
         parent: dict[str, Any] = kernel.get_parent() or {}
         cell = parent.get("metadata", {}).get("cellId", "")
         request = parent.get("header", {}).get("msg_id", "")
         self._give_way(cell, request)
-        card = EndpointCard(endpoint, before, shown=shown, panel=self._panel, ended=self._forget, explain=self._explain)
+        card = make()
         self._cards.append((cell, request, card))
         return card
+
+    def _endpoint(self, endpoint: Endpoint, shown: Shown, before: Sequence[Phase]) -> Card:
+        from sm_magics.display.cards import EndpointCard
+
+        return EndpointCard(
+            endpoint,
+            before,
+            shown=shown,
+            panel=self._panel,
+            ended=self._forget,
+            explain=self._explain,
+            ours=versions(),
+            notebook=self._session.notebook_path,
+        )
 
     def close(self) -> None:
         """Let all go."""
@@ -81,6 +153,16 @@ class Cards:
         last = self._session.last_endpoint
         if last is not None and (last.where, last.name) == (endpoint.where, endpoint.name):
             self._session.last_endpoint = None
+
+
+def versions() -> tuple[str, str]:
+    """Return the kernel's own torch and Python; of torch nothing where it is not installed. Imports neither."""
+    torch: Any = sys.modules.get("torch")
+    try:
+        found = str(torch.__version__) if torch else metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        found = ""
+    return found.partition("+")[0], platform.python_version()
 
 
 def located(session: SmMagics, why: Diagnosis | None, endpoint: Endpoint) -> Diagnosis | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sm_magics.progress import Event, Progress, StatusChanged, StatusUnknown
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from sm_magics.display.page import Shown
     from sm_magics.display.timeline import Timeline
+    from sm_magics.display.widgets import Card
     from sm_magics.hosting import Endpoint
 
     from .session import SmMagics
@@ -37,7 +39,8 @@ class Live:
         self._place = {"display_id": uuid.uuid4().hex}
         self._has_drawn = False
         self._draws = session.is_alive  # a terminal can't update what it has printed
-        self._next = time.monotonic() + PATIENCE
+        self._began = time.monotonic()
+        self._next = self._began + PATIENCE
         self._session = session
         self._timeline: Timeline | None = None
 
@@ -65,22 +68,27 @@ class Live:
         self._next = now + INTERVAL
         self._draw(render.event(self._name, event, timeline.phases(now)))
 
-    def finish(self, shown: Shown, endpoint: Endpoint | None = None) -> None:
+    def finish(
+        self, shown: Shown, endpoint: Endpoint | None = None, card: Callable[[float], Card | None] | None = None
+    ) -> None:
         """Show the result, in the place of the progress.
 
         Parameters
         ----------
         endpoint
             What the result is about, if that is an endpoint: its card goes on living where somebody watches.
+        card
+            Makes a card of anything else, None where nobody watches; is told how many seconds the work took.
         """
         self._draw(shown)
-        if endpoint is None or not self._draws:
+        if not self._draws:
             return
         timeline, now = self._timed(), time.monotonic()
         timeline.end(now)
-        card = self._session.cards.of(endpoint, shown, timeline.phases(now))
-        if card is not None:
-            self._publish(card.bundle())
+        made = self._session.cards.of(endpoint, shown, timeline.phases(now)) if endpoint is not None else None
+        made = card(now - self._began) if card is not None else made
+        if made is not None:
+            self._publish(made.bundle())
 
     def _timed(self) -> Timeline:
         if self._timeline is None:

@@ -149,5 +149,11 @@ class PackagingMagics(SessionMagics):
             proof = None
             if checking.is_known(package, options):
                 proof = checking.prove(self.session, package, options, model=model, listener=live)
-            live.finish(render.package(package, stale, proof))
+            shown = render.package(package, stale, proof)
+            live.finish(
+                shown,
+                card=lambda seconds: self.session.cards.package(
+                    package, shown, proof=proof, stale=stale, seconds=seconds
+                ),
+            )
         return self.session.result(package, options.out)

@@ -23,6 +23,7 @@ from .cards import Cards
 if TYPE_CHECKING:
     from sm_magics.authoring import Author
     from sm_magics.display.page import Shown
+    from sm_magics.display.widgets import Card
     from sm_magics.hosting import Endpoint
     from sm_magics.packaging import Package, Report
 
@@ -188,10 +189,14 @@ class SmMagics(Configurable):
 
     def show_endpoint(self, endpoint: Endpoint, shown: Shown) -> None:
         """Show what is given, and where somebody watches a card of the endpoint that goes on living."""
+        self.show_alive(shown, lambda shown: self.cards.of(endpoint, shown))
+
+    def show_alive(self, shown: Shown, card: Callable[[Shown], Card | None]) -> None:
+        """Show what is given, and the card that is made where somebody watches."""
         self.show(shown)
-        card = self.cards.of(endpoint, shown)
-        if card is not None:
-            self.shell.display_pub.publish(card.bundle())
+        made = card(shown)
+        if made is not None:
+            self.shell.display_pub.publish(made.bundle())
 
     def result(self, value: Any, name: str | None) -> Any:
         """Store a magic's result where ``-o`` says, and return it; it displays nothing further in this cell."""

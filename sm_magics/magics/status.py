@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from .session import SessionMagics, SmMagics
 if TYPE_CHECKING:
     from sm_magics.hosting import Endpoint
     from sm_magics.hosting.cost import Cost
+    from sm_magics.hosting.verifying import Verification
 
 _MOST_PRICED = 50
 """Endpoints that are asked what they run on, two requests each."""
@@ -31,7 +32,8 @@ class StatusMagics(SessionMagics):
 
     def __init__(self, session: SmMagics) -> None:
         super().__init__(session)
-        self._answers: dict[tuple[str, str, str], str] = {}  # to the recorded sample, by place, name, configuration
+        # What came of the recorded sample, by place, name and configuration.
+        self._answers: dict[tuple[str, str, str], Verification] = {}
 
     @line_magic
     @parsing.magic
@@ -40,14 +42,21 @@ class StatusMagics(SessionMagics):
     @parsing.placed
     @parsing.out
     def sm_status(self, line: str) -> Any:
-        """Show how an endpoint is, and return it."""
+        """Show how an endpoint is, and return it.
+
+        Where the last package has a --sample it is sent once, and its answer compared with the notebook's.
+        """
         from sm_magics.display import render
+        from sm_magics.hosting import cost
 
         options = parsing.parse(self.sm_status, line)
         endpoint = self.session.endpoint(options.endpoint, options)
         endpoint.outcome = ""  # how it is, not what a deployment did
         endpoint = endpoint.wait() if options.wait else endpoint.fetch()
-        endpoint.notes = self._verified(endpoint)
+        endpoint.notes, endpoint.verified = (), None
+        endpoint.note_verification(self._verification(endpoint))
+        if endpoint.where != LOCAL:
+            cost.note(endpoint)
         shown = render.endpoint(endpoint, located(self.session, endpoint.explain(), endpoint))
         self.session.show_endpoint(endpoint, shown)
         return self.session.result(endpoint, options.out)
@@ -59,14 +68,16 @@ class StatusMagics(SessionMagics):
     def sm_endpoints(self, line: str) -> Any:
         """Show all endpoints, of this machine and of the AWS regions used in this session; return them as a list.
 
-        Of those in AWS it says what they cost, as far as AWS's Price List API says it to you.
+        Of those in AWS it says what they cost, as far as AWS's Price List API says it to you. Deployments and uploads
+        from here that were broken off are listed, too.
         """
-        from sm_magics.display import jobs
-        from sm_magics.hosting import connect, cost, endpoints
+        from sm_magics.display import table, unfinished
+        from sm_magics.hosting import connect, endpoints, leftovers
 
         options = parsing.parse(self.sm_endpoints, line)  # type: ignore[misc] # IPython types its decorators too wide
         settings, places = self.session.settings(options), self.session.places(options)
-        found, shown_places, silent = [], [], {}
+        found: list[Endpoint] = []
+        connections, silent = [], {}
         for place in places:
             try:
                 connection = connect(settings.override(region=place))
@@ -77,12 +88,17 @@ class StatusMagics(SessionMagics):
                 silent[place] = error.message  # the others are shown all the same
                 continue
             found += there
-            shown_places.append(connection.place)
+            connections.append(connection)
         in_aws = [endpoint for endpoint in found if not endpoint.connection.is_local]
-        costs = {(one.where, one.name): cost.of(one) for one in in_aws[:_MOST_PRICED]}
-        _note(in_aws, costs, {place for place in places if place not in silent})
-        now = datetime.now(timezone.utc)
-        self.session.show(jobs.endpoints(found, shown_places, costs, now=now, unreachable=silent))
+        costs = _note(in_aws, {place for place in places if place not in silent})
+        known = table.Listed(tuple(found), tuple(one.place for one in connections), costs, silent)
+        self.session.show_alive(
+            table.endpoints(known, datetime.now(timezone.utc)),
+            lambda shown: self.session.cards.table(known, connections, shown),
+        )
+        left = leftovers.known({options.region} if options.region else ())
+        if left:
+            self.session.show(unfinished.listed(left))
         return self.session.result(found, options.out)
 
     @line_magic
@@ -104,28 +120,29 @@ class StatusMagics(SessionMagics):
         self.session.show(render.log(endpoint.name, endpoint.place, lines, options.tail))
         return self.session.result(lines, options.out)
 
-    def _verified(self, endpoint: Endpoint) -> tuple[str, ...]:
+    def _verification(self, endpoint: Endpoint) -> Verification | None:
         """Return what came of the package's recorded sample, which is sent once for each configuration in service."""
         package = self.session.last_package
-        if package is None or package.sample is None:
-            return ()
+        if package is None or package.sample is None or endpoint.is_rolled_back:
+            return None
         from sm_magics.hosting import verifying
 
+        if not verifying.serves(endpoint, package):
+            return None
         key = (endpoint.where, endpoint.name, endpoint.config_name)
-        if key not in self._answers and verifying.serves(endpoint, package):
-            found = verifying.verify(endpoint, package)
+        if key not in self._answers:
+            found = verifying.verify(endpoint, package, self.session.proof(package))
             if found is None or found.answered is None:
-                return (found.what,) if found else ()
-            self._answers[key] = found.what
-        return (self._answers[key],) if key in self._answers and endpoint.is_in_service else ()
+                return found  # asked again the next time
+            self._answers[key] = found
+        return self._answers[key]
 
 
-def _note(endpoints: Sequence[Endpoint], costs: Mapping[tuple[str, str], Cost], places: set[str]) -> None:
-    """Note what is in service in AWS, so that loading the extension can say so without asking."""
-    alive = [one for one in endpoints if one.status != "Deleting" and one.created is not None]
+def _note(endpoints: Sequence[Endpoint], places: set[str]) -> dict[tuple[str, str], Cost]:
+    """Return what endpoints in AWS cost; note it, so that loading the extension can say so without asking."""
+    from sm_magics.hosting import cost
+
+    alive = [one for one in endpoints if one.status not in cost.FREE and one.created is not None]
     for place in places - {LOCAL}:
         seen.only(place, {one.name: one.created.timestamp() for one in alive if one.where == place and one.created})
-    for one in alive:
-        cost = costs.get((one.where, one.name))
-        if cost is not None and cost.per_hour is not None and one.created:
-            seen.note(one.where, one.name, one.created.timestamp(), str(cost.per_hour))
+    return {(one.where, one.name): cost.note(one) for one in endpoints[:_MOST_PRICED]}

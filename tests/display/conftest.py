@@ -11,7 +11,7 @@ VOID = {"br", "img", "hr"}
 OURS = {"style", "div", "p", "span", "b", "a", "code", "pre", "table", "tr", "td", "th", "details", "summary", "img"}
 # What a live card may have beyond that: untrusted notebooks lose it.
 LIVE = {"ol", "li", "small", "dl", "dt", "dd", "svg", "polyline"}
-LIVE_ATTRIBUTES = {"role", "aria-label", "aria-current", "viewbox", "points"}
+LIVE_ATTRIBUTES = {"role", "aria-label", "aria-current", "aria-sort", "tabindex", "viewbox", "points"}
 
 
 class Page(HTMLParser):

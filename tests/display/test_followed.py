@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -17,6 +18,7 @@ from sm_magics.hosting.composition import Variant
 from sm_magics.hosting.cost import Cost
 from sm_magics.hosting.endpoints import Asked
 from sm_magics.hosting.measuring import Measured
+from sm_magics.packaging.report import Frame
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 LOG = """\
@@ -58,7 +60,7 @@ def test_while_it_comes_up_the_phases_stand_in_a_line():
         "1.3 MB in 0.4 s",
         "Starting",
         "In service",
-        "ml.m5.large × 2 · torch 2.6.0 · Python 3.12",
+        "ml.m5.large × 2  torch 2.6.0 · Python 3.12",
     ):
         assert words in text
 
@@ -105,8 +107,8 @@ def test_what_keeps_it_from_knowing_is_said_beside_what_it_knew():
 def test_several_variants_are_told_with_their_share():
     variants = (Variant("old", "ml.m5.large", 1, 0.9), Variant("new", "", 0, 0.1, "me/image:1"))
     text = said(Known(endpoint(), variants=variants))
-    assert "old 90% · ml.m5.large × 1" in text
-    assert "new 10% · serverless · image:1" in text
+    assert "old  ██████████████████  90%  ml.m5.large × 1" in text
+    assert "new  ██                  10%  serverless       image:1" in text
 
 
 def test_on_this_machine_no_instance_type_is_told_for_it_is_a_label():
@@ -138,3 +140,52 @@ def test_no_value_becomes_markup(read_live, one, other, status):
     found = read_live(*parts)
     for text in (one, other):
         assert text in found.text
+
+
+def test_what_answered_its_sample_is_verified_and_what_did_not_is_a_warning():
+    assert "in service, verified · us-west-2" in said(Known(endpoint(verified=True)))
+    known = Known(endpoint(verified=False, notes=("Not verified, it answers otherwise.",)))
+    assert "in service, not verified" in said(known)
+    assert known.state == "warn"
+    assert "verified" not in said(Known(endpoint()))
+    assert "verified" not in said(Known(endpoint("Updating", verified=True)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [((240, 362), "usually 4 min to 6 min"), ((0.4, 0.42), "usually 0.4 s"), ((45, 89), "usually 45 s to 89 s")],
+)
+def test_what_is_usual_of_its_kind_stands_at_the_phase_that_goes_on(seconds, words):
+    assert words in said(Known(endpoint("Creating"), usual=seconds))
+    assert "usually" not in said(Known(endpoint("Creating")))
+    assert "usually" not in said(Known(endpoint("Updating"), usual=seconds))
+
+
+def test_the_images_versions_are_told_where_the_notebooks_differ():
+    variants = (Variant("A", "ml.m5.large", 1, 1.0, IMAGE),)
+    assert "The notebook has torch 2.13.0." in said(Known(endpoint(), variants=variants, ours=("2.13.0", "3.12.1")))
+    text = said(Known(endpoint(), variants=variants, ours=("2.5.0", "3.11.7")))
+    assert "The notebook has torch 2.5.0 · Python 3.11.7." in text
+    assert "The notebook has" not in said(Known(endpoint(), variants=variants, ours=("2.6.1", "3.12.0")))
+    assert "The notebook has" not in said(Known(endpoint(), variants=variants))
+
+
+def test_traffic_is_what_it_is_now_and_not_what_was_asked_for_once():
+    now = (
+        {"VariantName": "old", "CurrentWeight": 1.0, "CurrentInstanceCount": 3},
+        {"VariantName": "new", "CurrentWeight": 3.0, "CurrentInstanceCount": 1},
+    )
+    variants = (Variant("old", "ml.m5.large", 1, 0.9), Variant("new", "ml.m5.large", 1, 0.1))
+    text = said(Known(endpoint(variants=now), variants=variants))
+    assert "25%  ml.m5.large × 3" in text
+    assert "75%  ml.m5.large × 1" in text
+
+
+def test_a_failure_is_shown_at_its_cell(read_live):
+    frame = Frame("code/inference.py", 3, "model_fn", "x", "model_fn", 3, 4, "id-4", ((2, "a"), (3, "b<c")))
+    found = replace(diagnosis.explain("", LOG.splitlines()), frame=frame)
+    parts = followed.body(Known(endpoint("Failed"), failure=found, notebook="n.ipynb"))
+    page = read_live(*parts)
+    assert "section model_fn, cell [4], line 3" in page.text
+    assert "▸ 3  b<c" in page.text
+    assert 'href="n.ipynb#cell-id=id-4"' in "".join(part.html for part in parts)

@@ -82,7 +82,6 @@ def test_what_is_saved_with_the_notebook_holds_no_digest_time_or_place():
         *(render.endpoint(endpoint(outcome=outcome)) for outcome in ("", "created", "updated", "unchanged")),
         render.endpoint(endpoint(status="Creating", outcome="created")),
         render.endpoint(endpoint(status="Failed", reason="No.")),
-        render.endpoints([endpoint()], ["this machine"]),
         render.removal(
             Removal(endpoint(), (f"digits-{DIGEST[:8]}-1",), (f"digits-{DIGEST[:8]}-2",), (f"s3://b/{DIGEST}",))
         ),
@@ -114,16 +113,6 @@ def test_an_endpoint_says_how_it_is_and_what_can_be_done(read, changes, says):
         assert words in shown.text
     for words in says:
         assert all(part in read(shown).text for part in words.split(" · "))
-
-
-def test_endpoints_are_a_table_of_all(read):
-    shown = render.endpoints([endpoint(), endpoint(name="other", where="us-west-2")], ["this machine", "us-west-2"])
-    assert "2 on this machine and us-west-2" in shown.text
-    assert "other" in read(shown).text
-    assert "table" in read(shown).tags
-    empty = render.endpoints([], ["this machine"])
-    assert "none on this machine" in empty.text
-    assert "%sm_deploy" in empty.text
 
 
 def test_a_removal_is_told_before_by_name_and_after_by_number(read):
@@ -231,7 +220,6 @@ def test_no_value_becomes_markup(read, one, other, findings, status):
         render.package(package(name=one, files=(PackageFile(f"{one}/{other}", 1, one),), notes=(other,))),
         render.endpoint(endpoint(name=one, where=other, status=status, reason=one, notes=(other,))),
         render.endpoint(endpoint(name=one, variants=({"VariantName": other},))),
-        render.endpoints([endpoint(name=one, where=other, status=status)], [one, other]),
         render.removal_plan(Removal(endpoint(name=one), (other,), (one,), (other,), (one,))),
         render.removal(Removal(endpoint(name=one), (other,), (one,), (other,), (one,))),
         render.log(one, other, [one, other, "Traceback (most recent call last):", f"E: {one}"]),
