@@ -1,15 +1,16 @@
-"""TorchScript: a model compiled or traced, and saved without a second copy of it in memory.
+"""TorchScript: a model compiled or traced, and saved without further copies of it in memory where there is room.
 
 Into anything but a path, ``torch.jit.save`` writes what it has put together in memory first, three times over. Into a
-path it writes piece by piece, but where the disk is full it ends the whole process. So the path is that of a pipe, and
-a process of its own writes what comes out of it.
+path it writes piece by piece, but a write that fails ends the whole process (``PyTorchStreamWriter``'s destructor
+throws), and the notebook's variables are gone. So a path is what it gets where the disk has more room than the process
+has ever had memory. Elsewhere, what is put together in memory is written by us, and a full disk is an error.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import subprocess
+import resource
+import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -23,10 +24,6 @@ from torch import nn
 from sm_magics.errors import UnsupportedModelError
 
 from .artifact import in_eval_mode
-
-# What arrives after the disk is full is read all the same: a pipe without a reader would end the process as well.
-_WRITER = ("sh", "-c", 'cat > "$1" || { cat > /dev/null; exit 1; }', "sh")
-_ERRNO = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT)}
 
 
 def as_torchscript(model: Any, sample: Any) -> tuple[Any, list[str]]:
@@ -52,7 +49,7 @@ def as_torchscript(model: Any, sample: Any) -> tuple[Any, list[str]]:
 
 
 def save_torchscript(script: Any, path: Path) -> None:
-    """Write TorchScript into a file, piece by piece.
+    """Write TorchScript into a file.
 
     Raises
     ------
@@ -61,32 +58,36 @@ def save_torchscript(script: Any, path: Path) -> None:
     UnsupportedModelError
         If it cannot be saved.
     """
-    with (
-        _deprecated_or_not(),
-        tempfile.TemporaryDirectory(prefix="sm_magics-") as directory,
-        subprocess.Popen(
-            [*_WRITER, str(path)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "LC_ALL": "C"},
-            start_new_session=True,  # an interrupt is not for it
-        ) as writer,
-    ):
-        assert writer.stdin is not None  # noqa: S101 - for mypy
-        named = Path(directory, "archive")  # the archive's one directory is called as the file is
-        named.symlink_to(f"/dev/fd/{writer.stdin.fileno()}")
+    with _deprecated_or_not():
         try:
-            torch.jit.save(script, str(named))
+            if has_room(script, path.parent):
+                _save_piece_by_piece(script, path)
+            else:
+                with path.open("wb") as file:
+                    torch.jit.save(script, file)
         except RuntimeError as error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UnsupportedModelError(
                 f"torch.jit.save does not take this model: {said}", hint="%sm_package model --save-as state_dict"
             ) from error
-        said = writer.communicate()[1].strip()
-    if writer.returncode:
-        reason = next((number for text, number in _ERRNO.items() if text in said), errno.EIO)
-        raise OSError(reason, said)
+
+
+def has_room(script: Any, directory: Path) -> bool:
+    """Return whether a disk holds a script for certain: whatever it consists of, it has been in memory."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if torch.cuda.is_initialized():
+        memory += sum(map(torch.cuda.memory_reserved, range(torch.cuda.device_count())))
+    if isinstance(script, nn.Module):  # its weights may be those of a file that is mapped into memory
+        memory += sum(tensor.nbytes for tensor in script.state_dict().values())
+    return shutil.disk_usage(directory).free > memory
+
+
+def _save_piece_by_piece(script: Any, path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="sm_magics-") as directory:
+        named = Path(directory, "archive")  # the archive's one directory is called as the file is, always the same
+        named.symlink_to(path.absolute())
+        torch.jit.save(script, str(named))
 
 
 @contextmanager

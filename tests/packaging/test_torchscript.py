@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from sm_magics.errors import PackagingError
+from sm_magics.errors import PackagingError, UnsupportedModelError
 from sm_magics.packaging import package, torchscript
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
@@ -24,7 +26,23 @@ def script() -> torch.jit.ScriptModule:
     return torch.jit.script(nn.Linear(300, 300))
 
 
-def test_the_bytes_are_those_that_torch_writes(tmp_path, script):
+def traced() -> torch.jit.ScriptModule:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.trace(nn.Linear(3, 3), (torch.ones(1, 3),), check_trace=False)
+
+
+def scripted() -> torch.jit.ScriptModule:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(nn.Linear(3, 3))
+
+
+@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("make", [scripted, traced])
+def test_the_bytes_are_those_that_torch_writes(tmp_path, monkeypatch, make, room):
+    script = make()
+    monkeypatch.setattr(torchscript, "has_room", lambda *_: room)
     torchscript.save_torchscript(script, tmp_path / ".model.pth.1234.partial")
     buffer = io.BytesIO()
     torch.jit.save(script, buffer)
@@ -42,11 +60,28 @@ def test_the_same_script_is_packed_once(tmp_path, script):
     assert not list(tmp_path.glob(".*.partial"))
 
 
+def test_a_disk_with_little_room_gets_it_from_memory(tmp_path, script, monkeypatch):
+    assert torchscript.has_room(script, tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100 << 20))
+    assert not torchscript.has_room(script, tmp_path)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk here that is always full")
-def test_a_full_disk_is_an_error_and_not_the_end_of_the_kernel(script):
-    with pytest.raises(OSError, match="No space left") as caught:
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_kernel(script, monkeypatch):
+    monkeypatch.setattr(torchscript, "has_room", lambda *_: False)
+    with pytest.raises(OSError, match="No space left"):
         torchscript.save_torchscript(script, Path("/dev/full"))
-    assert caught.value.errno == errno.ENOSPC
+
+
+def test_what_torch_cannot_save_is_our_error(tmp_path, script, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise RuntimeError("Could not export Python function call 'apply'.\nmore")
+
+    monkeypatch.setattr(torch.jit, "save", refuse)
+    with pytest.raises(UnsupportedModelError, match="Could not export Python function") as caught:
+        torchscript.save_torchscript(script, tmp_path / "model.pth")
+    assert "state_dict" in caught.value.hint
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, script, monkeypatch):
