@@ -37,10 +37,11 @@ _ARN_PART = {
 _COLUMN = {"Name": "name", "CreationTime": "created", "Status": "status"}
 _FILTERS = {
     "NameContains": "instr(name, ?)",
-    "CreationTimeAfter": "created >= ?",
-    "CreationTimeBefore": "created <= ?",
-    "LastModifiedTimeAfter": "modified >= ?",
-    "LastModifiedTimeBefore": "modified <= ?",
+    # "Greater than or equal to", and "before" (ListEndpoints, AWS API reference), of what answers say: milliseconds.
+    "CreationTimeAfter": "created >= ? - 0.0005",
+    "CreationTimeBefore": "created < ? - 0.0005",
+    "LastModifiedTimeAfter": "modified >= ? - 0.0005",
+    "LastModifiedTimeBefore": "modified < ? - 0.0005",
     "StatusEquals": "status = ?",
 }
 _MOST_TAGS = 50

@@ -6,6 +6,12 @@ import pytest
 from botocore.exceptions import ClientError
 from local_service import DOUBLE, IMAGE, variant
 
+from sm_magics.local.account import Account
+from sm_magics.local.protocol.errors import Kind
+from sm_magics.local.protocol.paging import Pages
+from sm_magics.local.resources import Resources
+from sm_magics.local.store import Store
+
 INVALID_TOKEN = 'Invalid pagination token because "{0}".'
 
 
@@ -241,3 +247,21 @@ def test_operations_of_sagemaker_that_are_not_here_say_so_and_are_not_retried(se
     assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
     assert "ListAlgorithms" in caught.value.response["Error"]["Message"]
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+@pytest.mark.parametrize("moment", [1_790_000_000.1236, 1_790_000_000.1234, 1_790_000_000.0])
+def test_a_resource_is_not_before_the_time_that_it_shows_but_after_it(tmp_path, monkeypatch, moment):
+    account = Account("123456789012", "us-west-2", "key", "secret")
+    resources = Resources(Store(tmp_path / "state"), account, Pages("secret"))
+    monkeypatch.setattr("time.time", lambda: moment)
+    resources.add(Kind.MODEL, "it", {}, tags=[])
+    shown = round(moment, 3)
+
+    def found(**filters: float) -> bool:
+        return bool(resources.page(Kind.MODEL, "ListModels", filters)[0])
+
+    for what in ("CreationTime", "LastModifiedTime"):
+        assert found(**{f"{what}After": shown})
+        assert not found(**{f"{what}After": shown + 0.001})
+        assert not found(**{f"{what}Before": shown})
+        assert found(**{f"{what}Before": shown + 0.001})
