@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from sm_magics.errors import EndpointConflictError
@@ -40,6 +40,8 @@ class Begun:
         The AWS profile that it was begun with.
     is_clearing
         Whether all that is left to do is to take away what the endpoint served before.
+    follower
+        The process that will do it once it can, while other cells run; 0 if there is none.
     when
         Seconds since 1970.
     """
@@ -49,6 +51,7 @@ class Begun:
     upload: str = ""
     profile: str = ""
     is_clearing: bool = False
+    follower: int = 0
     when: float = field(default_factory=time.time)
 
 
@@ -100,12 +103,20 @@ def broken_off() -> list[Begun]:
     found = []
     for path in _directory().iterdir():
         begun = _read(path)
-        if begun is None:
+        if begun is None or _is_alive(begun.follower):
             continue
         with suppress(OSError), path.open() as file:  # in the hands of who holds its lock
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             found.append(begun)
     return sorted(found, key=lambda begun: begun.when)
+
+
+def follow(where: str, name: str, follower: int) -> None:
+    """Note which process does what is left to do; 0: none does."""
+    record = of(where, name)
+    if record is not None:
+        with suppress(EndpointConflictError), alone(where, name) as attempt:
+            attempt.begin(replace(record, follower=follower))
 
 
 def forget(where: str, name: str) -> None:
@@ -129,6 +140,16 @@ def _locked(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        return False
+    return True
+
+
+def _is_alive(process: int) -> bool:
+    if not process:
+        return False
+    try:
+        os.kill(process, 0)
+    except OSError:  # there is none of that number, or it is somebody else's by now
         return False
     return True
 

@@ -74,4 +74,4 @@ def _refused(connection: Connection) -> ConfigurationError:
 def _source(connection: Connection) -> str:
     if connection.settings.bucket:
         return "from --bucket, %config SmMagics.bucket or SM_MAGICS_BUCKET"
-    return "the SageMaker SDK's default name; --bucket and %config SmMagics.bucket name none"
+    return "the SageMaker SDK's default; neither --bucket nor %config SmMagics.bucket names another"

@@ -78,7 +78,7 @@ def of(endpoint: Endpoint, now: datetime | None = None) -> Cost:
             endpoint.connection, "describe_endpoint_config", EndpointConfigName=endpoint.config_name
         )
     except SmMagicsError as error:
-        return Cost(unknown=error.message)
+        return Cost(unknown=error.message.rstrip("."))
     asked = {variant["VariantName"]: variant for variant in (config or {}).get("ProductionVariants", ())}
     counts = {variant["VariantName"]: _count(variant, asked) for variant in endpoint.variants} or {
         name: variant.get("InitialInstanceCount", 0) for name, variant in asked.items()
@@ -130,7 +130,7 @@ def rate(instance_type: str, connection: Connection) -> tuple[Decimal | None, st
     try:
         price = _ask(instance_type, connection)
     except SmMagicsError as error:
-        _refused[profile] = f"the Price List API does not say: {error.message}"
+        _refused[profile] = f"the Price List API does not say: {error.message.rstrip('.')}"
         return None, _refused[profile]
     if price is None:
         return None, f"the Price List API has no single price for {instance_type} in {connection.region}"

@@ -138,7 +138,7 @@ def deploy(
                 if wait:
                     _awaited(endpoint, attempt, timeout, listener, has_former=found is not None)
                 elif found is not None:
-                    superseding.clear_away_then(endpoint)
+                    superseding.clear_away_then(endpoint, attempt)
     if endpoint.where != LOCAL:
         endpoint.notes = (*planned.notes, *endpoint.notes)
         seen.note(endpoint.where, endpoint.name, endpoint.created.timestamp() if endpoint.created else time.time())
@@ -193,7 +193,7 @@ def _awaited(
         endpoint.wait(timeout, listener)
     except (DeploymentInterrupted, EndpointTimeout):  # it goes on
         if has_former:
-            superseding.clear_away_then(endpoint)
+            superseding.clear_away_then(endpoint, attempt)
         raise
     left = superseding.clear_away(endpoint, attempt) if has_former else ""
     endpoint.notes = (left,) if left else ()

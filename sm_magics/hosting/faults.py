@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -111,7 +113,27 @@ def of(error: ClientError) -> SmMagicsError:
     if message.startswith("Could not find endpoint ") or (code == "ValidationError" and "not found" in message):
         return EndpointNotFound(message, hint="%sm_endpoints    # lists those there are")
     kind, said, hint = _explained(error, code, message)
+    message, hint = _shortened(message, hint)
     return kind(f"{operation} {said}: {message or code}", hint=hint, code=code, operation=operation)
+
+
+def _shortened(message: str, hint: str) -> tuple[str, str]:
+    """Return a message and hint without the hundreds of values that would be taken; the nearest of them instead."""
+    found = _NO_MEMBER.search(message)
+    if not found:
+        return message, hint
+    taken = found["taken"].split(", ")
+    near = difflib.get_close_matches(found["value"], taken, 3) or taken[:3]
+    member = found["member"].rpartition(".")[2]
+    option = "--instance-type " if member == "instanceType" else ""
+    said = f"{message[: found.start('set')]}{len(taken)} values, such as {', '.join(near)}{message[found.end('set') :]}"
+    return said, hint or f"{option}{near[0]}"
+
+
+_NO_MEMBER = re.compile(
+    r"Value '(?P<value>[^']*)' at '(?P<member>[^']*)' failed to satisfy constraint: "
+    r"Member must satisfy enum value set: (?P<set>\[(?P<taken>[^\]]*)\])"
+)
 
 
 def _explained(error: ClientError, code: str, message: str) -> tuple[type[BackendError], str, str]:

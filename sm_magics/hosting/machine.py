@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from sm_magics.errors import ServiceUnavailable
 from sm_magics.home import ServiceAddress, home
 
-START_SECONDS = 30.0
-"""How long the service may take until it listens. It takes half a second; a loaded machine takes longer."""
+START_SECONDS = 120.0
+"""How long the service may take until it listens. It takes half a second, and much longer where many start something at
+once; if it ends before, nobody waits for it."""
 
 _LONGEST_LOG = 1 << 20
 """Bytes of the service's log from which it is set aside, in place of the one before, when the service is started."""

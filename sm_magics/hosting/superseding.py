@@ -5,6 +5,7 @@ The kernel may end meanwhile: the record of the deployment stays until that is d
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -42,16 +43,18 @@ def clear_away_late(endpoint: Endpoint) -> str:
         return ""
 
 
-def clear_away_then(endpoint: Endpoint) -> None:
+def clear_away_then(endpoint: Endpoint, attempt: Attempt) -> None:
     """Have it done once an endpoint that is being updated is in service; returns at once."""
-    _Waiting(endpoint)
+    _Waiting(endpoint, attempt)
 
 
 class _Waiting:
     """Somebody who hears of an endpoint until its state settles."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = replace(endpoint)
+    def __init__(self, endpoint: Endpoint, attempt: Attempt) -> None:
+        record = begun.of(endpoint.where, endpoint.name)
+        if record is not None:
+            attempt.begin(replace(record, follower=os.getpid()))
         self._lock = threading.Lock()
         with self._lock:  # it may be told something before this has returned
             self._watch = endpoint.watch(self._hear)
@@ -64,11 +67,12 @@ class _Waiting:
         seen = watch.seen
         if isinstance(seen, Endpoint) and not seen.is_moving:
             watch.stop()
-            if seen.status == IN_SERVICE and not seen.is_rolled_back:
-                # Many requests: not on the thread that asks for everybody.
-                threading.Thread(target=self._clear_away, args=(replace(seen),), daemon=True).start()
+            # Many requests: not on the thread that asks for everybody.
+            threading.Thread(target=self._clear_away, args=(replace(seen),), daemon=True).start()
 
     @staticmethod
     def _clear_away(endpoint: Endpoint) -> None:
         with suppress(SmMagicsError):  # the record stays
-            clear_away_late(endpoint)
+            if endpoint.status == IN_SERVICE and not endpoint.is_rolled_back:
+                clear_away_late(endpoint)
+        begun.follow(endpoint.where, endpoint.name, 0)

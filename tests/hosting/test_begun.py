@@ -98,3 +98,21 @@ def test_a_kernel_that_was_killed_leaves_a_deployment_that_was_broken_off(home):
         os.kill(process.pid, signal.SIGKILL)
         process.join(60)
     assert [one.name for one in begun.broken_off()] == ["digits"]
+
+
+def test_what_a_process_goes_on_with_is_not_broken_off_while_it_lives(home):
+    mine = Begun("us-west-2", "digits")
+    with begun.alone(mine.where, mine.name) as attempt:
+        attempt.begin(mine)
+    begun.follow(mine.where, mine.name, os.getpid())
+    assert begun.broken_off() == []
+    begun.follow(mine.where, mine.name, 0)
+    assert begun.broken_off() == [mine]
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join(60)
+    begun.follow(mine.where, mine.name, process.pid)
+    assert [one.name for one in begun.broken_off()] == ["digits"]
+    begun.forget(mine.where, mine.name)
+    begun.follow(mine.where, mine.name, os.getpid())
+    assert begun.of(mine.where, mine.name) is None

@@ -120,6 +120,19 @@ def test_a_region_that_nobody_knows_is_named_where_it_does_not_answer(host, hint
     assert found.hint.startswith(hint)
 
 
+def test_of_hundreds_of_values_the_nearest_are_named():
+    taken = ", ".join(f"ml.{family}.{size}" for family in ("c5", "m5", "r5") for size in ("large", "xlarge", "2xlarge"))
+    said = (
+        "1 validation error detected: Value 'ml.m5.xxlarge' at 'productionVariants.1.member.instanceType' failed to "
+        f"satisfy constraint: Member must satisfy enum value set: [{taken}]"
+    )
+    found = translated(client_error("ValidationException", said))
+    assert "'ml.m5.xxlarge'" in found.message
+    assert "9 values, such as ml.m5.xlarge" in found.message
+    assert "ml.c5.large" not in found.message
+    assert found.hint == "--instance-type ml.m5.xlarge"
+
+
 def test_a_request_that_botocore_refuses_says_what_is_wrong_with_it():
     client = botocore.session.get_session().create_client(
         "sagemaker", region_name="us-west-2", aws_access_key_id="x", aws_secret_access_key="x"

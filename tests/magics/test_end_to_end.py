@@ -437,6 +437,7 @@ def test_ctrl_c_while_a_prediction_runs_is_ctrl_c(live):
     assert live.succeed("%sm_predict 0") == [7]
 
 
+@pytest.mark.timeout(600)  # three times a service starts and torch is imported: two minutes where many others run
 def test_the_service_killed_between_two_cells_is_started_again_by_the_next(live, machine):
     live.succeed(f"%sm_deploy net -e {live.name} -o ep")
     answer = live.succeed("%sm_predict x")
