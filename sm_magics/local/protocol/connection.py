@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 import time
 from collections import deque
@@ -32,6 +33,7 @@ _MOST_WAITING = 8
 _SHORT = 1 << 16
 #: Answers that have no body, whatever they say about it.
 _BODILESS = {204, 304}
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: What a header's value cannot hold; RFC 9110 (5.5) has a space take its place.
@@ -324,7 +326,9 @@ class Connection(asyncio.Protocol):
 
 @lru_cache(maxsize=512)
 def _name(name: bytes) -> str:
-    return name.decode("latin-1").lower()
+    if not _TOKEN.fullmatch(name):  # older versions of llhttp are more patient
+        raise ValueError(name)
+    return name.decode("ascii").lower()
 
 
 @lru_cache(maxsize=64)
