@@ -24,8 +24,9 @@ from typing import Any
 from .cells import statements
 from .slicing.assembly import own_modules
 from .slicing.attached import put_on
-from .slicing.following import Slice, Slicer, is_here
+from .slicing.following import Slicer, is_here
 from .slicing.live import NOTHING, own_file
+from .slicing.sliced import Slice
 from .slicing.values import PlainValues, Values
 
 __all__ = ["Slice", "slice_of", "slice_of_names"]

@@ -5,22 +5,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
+from torch.nn import functional
 
 from sm_magics.authoring import CodeFolder, slice_of
+from sm_magics.authoring.checks.imported import foreign_imports
 from sm_magics.authoring.script import Script
+from sm_magics.authoring.slicing.patched import is_used, replaced
 from sm_magics.errors import InferenceScriptError
 
 from .loaded import same_class
 from .objects import NotebookValues
-from .own_modules import imported_by, own_files
+from .own_modules import own_files
 from .rebuilding.rebuild import rebuild
 
 MARK = "# Written by %sm_package"
@@ -165,12 +166,40 @@ def model_code(
             "travel with its source.",
             hint=f"def {method}(self, …): …   # inside class {owner}, or a function, then: {owner}.{method} = {method}",
         )
+    _check_libraries(model, cells, variables, found.source)
     names = tuple(name for name in found.names if name not in {"build_model", "_bare", "_object"})
     header = '"""The model as the notebook defines it, and how it is built again without its weights."""\n'
     source = f"{header}\n{found.source}"
-    own = own_files([*found.modules, *imported_by(source)])
+    own = own_files([*found.modules, *(one.top for one in foreign_imports(source, "sm_model.py"))])
     notes = [*_redefined({**_classes(model), **made.defined}, namespace), *made.notes, *own.notes]
     return ModelCode(source, names, own.sources, found.objects, made.sets_mode, tuple(notes))
+
+
+def _check_libraries(model: nn.Module, cells: Sequence[str], namespace: Mapping[str, Any], source: str) -> None:
+    """Refuse a model that answers as it does because the notebook has replaced something in a library.
+
+    Raises
+    ------
+    InferenceScriptError
+        Naming it.
+    """
+    kinds = {type(module) for module in model.modules()}
+    called = {name for kind in kinds for name in getattr(getattr(kind.forward, "__code__", None), "co_names", ())}
+    for one in replaced(cells, namespace):
+        if isinstance(one.owner, type):
+            used = any(issubclass(kind, one.owner) for kind in kinds)
+            own = one.owner.__name__
+            way_out = (
+                f"class My{own}({one.name.rpartition('.')[0]}): …   # with your {one.attribute}, used in the model"
+            )
+        else:
+            used = one.owner is functional and one.attribute in called
+            way_out = f"my_{one.attribute} = …   # a function of its own name, and call that in place of {one.name}"
+        if used or is_used(one, source, namespace):
+            raise InferenceScriptError(
+                f"This notebook has replaced {one.name}, which the model uses: in the container it is the library's.",
+                hint=way_out,
+            )
 
 
 def _classes(model: nn.Module) -> dict[str, type]:
@@ -197,15 +226,6 @@ def _classes(model: nn.Module) -> dict[str, type]:
 def _redefined(defined: Mapping[str, object], namespace: Mapping[str, Any]) -> list[str]:
     again = [name for name, value in defined.items() if namespace.get(name, value) is not value]
     return [f"{name} has been defined again since this model was made; the model keeps its own." for name in again]
-
-
-def pinned(module: str) -> str:
-    """Return the requirement that gives a module, as it is installed here; empty if no distribution does."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return f"{module}=={importlib.metadata.version(module)}"
-    # Slow: it reads the list of files of everything that is installed.
-    homes = importlib.metadata.packages_distributions().get(module, [])
-    return f"{homes[0]}=={importlib.metadata.version(homes[0]).partition('+')[0]}" if homes else ""
 
 
 def uses_sm_model(script: Script | None) -> bool:

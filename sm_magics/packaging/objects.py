@@ -20,7 +20,8 @@ from typing import Any, TypeAlias
 
 import torch
 
-from sm_magics.authoring.needs.dependencies import READS_ANY_VERSION
+from sm_magics.authoring.needs.dependencies import READS_ANY_VERSION, pinned
+from sm_magics.authoring.needs.distributions import bringing
 from sm_magics.authoring.slicing.live import is_plain, literal
 from sm_magics.authoring.slicing.values import OBJECTS, AsSource
 from sm_magics.errors import PackagingError
@@ -273,9 +274,8 @@ class _Referring(pickle.Pickler):
 
 
 def _pinned(module: str) -> str:
-    from .generated import pinned
-
-    return pinned(module) or module
+    distribution = bringing([module]).get(module)
+    return pinned(distribution) if distribution else module
 
 
 def _is_array(value: Any) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from sm_magics.authoring import own_file
+from sm_magics.authoring.checks.imported import foreign_imports
+from sm_magics.authoring.needs.local_modules import files_beside
 from sm_magics.authoring.source import read_module
 from sm_magics.errors import InferenceScriptError
 
@@ -48,7 +48,9 @@ def own_files(modules: Iterable[str]) -> OwnFiles:
         if name in seen or name == "__main__":
             continue
         seen.add(name)
-        for relative, path in _files(name).items():
+        for relative, path in files_beside(name).items():
+            if path.suffix != ".py":
+                continue  # a package's data are files in code/ too: see `needs.dependencies`
             if relative in {"inference.py", "sm_model.py"}:
                 raise InferenceScriptError(
                     f"The model's class comes from {path}, whose name the container uses for something else.",
@@ -56,34 +58,15 @@ def own_files(modules: Iterable[str]) -> OwnFiles:
                 )
             try:
                 sources[relative] = read_module(path)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    ast.parse(sources[relative])
                 if name_there := differing(path, sources[relative]):
                     notes.append(
                         f"{path} differs from the module that is loaded here, in {name_there}: the file is packaged."
                     )
-                todo.extend(imported_by(sources[relative]))
+                todo.extend(one.top for one in foreign_imports(sources[relative], relative))
             except (OSError, SyntaxError, ValueError) as error:
                 sources.pop(relative, None)
                 notes.append(f"{path} stays behind: it cannot be read as Python ({error}).")
     return OwnFiles(dict(sorted(sources.items())), tuple(sorted(notes)))
-
-
-def imported_by(source: str) -> Iterator[str]:
-    """Yield the top-level modules that some source imports."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
-
-
-def _files(name: str) -> dict[str, Path]:
-    path = own_file(name)
-    if path is None:
-        return {}
-    if path.name != "__init__.py":
-        return {path.name: path}
-    inside = sorted(path.parent.rglob("*.py"))
-    return {f"{name}/{file.relative_to(path.parent).as_posix()}": file for file in inside if file.is_file()}

@@ -76,7 +76,7 @@ def has_room(script: Any, directory: Path) -> bool:
     """Return whether a disk holds a script for certain: whatever it consists of, it has been in memory."""
     unit = 1 if sys.platform == "darwin" else 1024
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         memory += sum(map(torch.cuda.memory_reserved, range(torch.cuda.device_count())))
     if isinstance(script, nn.Module):  # its weights may be those of a file that is mapped into memory
         memory += sum(tensor.nbytes for tensor in script.state_dict().values())

@@ -48,22 +48,35 @@ def beside(module: str) -> LocalModule | None:
     module
         Its dotted name. A folder without ``__init__.py`` counts only where the part below it is there.
     """
+    top = module.partition(".")[0]
+    files = files_beside(module)
+    return _taken(top, files) if files else None
+
+
+def files_beside(module: str) -> dict[str, Path]:
+    """Return the files of a module of the user's own, by their path below ``code/``; of a package, all.
+
+    Parameters
+    ----------
+    module
+        As for `beside`.
+    """
     top, _, rest = module.partition(".")
     path = own_file(top)
     if path is not None:
-        return _package(top, path.parent) if path.name == "__init__.py" else _taken(top, {path.name: path})
+        return _below(top, path.parent) if path.name == "__init__.py" else {path.name: path}
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError, AttributeError):
-        return None
+        return {}
     if spec is None or spec.origin is not None or not rest:
-        return None
+        return {}
     below = rest.partition(".")[0]
     for location in spec.submodule_search_locations or ():
         folder = Path(location).resolve()
         if not _is_installed(folder) and ((folder / f"{below}.py").is_file() or any((folder / below).glob("*.py"))):
-            return _package(top, folder)
-    return None
+            return _below(top, folder)
+    return {}
 
 
 def installed_from_here(module: str, distribution: Distribution) -> LocalModule:
@@ -76,9 +89,8 @@ def installed_from_here(module: str, distribution: Distribution) -> LocalModule:
     return _taken(top, files)
 
 
-def _package(name: str, folder: Path) -> LocalModule:
-    files = {f"{name}/{path.relative_to(folder).as_posix()}": path for path in sorted(folder.rglob("*"))}
-    return _taken(name, files)
+def _below(name: str, folder: Path) -> dict[str, Path]:
+    return {f"{name}/{path.relative_to(folder).as_posix()}": path for path in sorted(folder.rglob("*"))}
 
 
 def _taken(name: str, paths: Mapping[str, Path]) -> LocalModule:

@@ -11,8 +11,6 @@ import linecache
 import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sm_magics.authoring.cells import Statement, history, inner_definition, latest, star_import, statements
@@ -23,36 +21,12 @@ from .attached import attachments, changed_values, put_on
 from .constants import Constants
 from .live import NOTHING, importable, made_in, written_out
 from .settled import settled
+from .sliced import Slice
+from .spelled import spelled
 from .values import AsSource, Values
 
 _NOT_OURS = {"__name__", "__file__", "__doc__", "__class__"}
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Source that defines a class in a fresh interpreter.
-
-    Attributes
-    ----------
-    source
-        Python text; empty if the class itself could not be found.
-    names
-        What the source defines, the class among it, in the source's order; imports are not.
-    missing
-        Names that it refers to and that could not be sliced, and methods (``Net.forward``) that were put on a class.
-    modules
-        Modules of the user's own, neither installed nor the standard library's, that the source imports, and the
-        file of each: they have to go beside it.
-    objects
-        Values that the source imports from ``sm_objects``, by name: they have to go beside it as files.
-    """
-
-    source: str
-    names: tuple[str, ...]
-    missing: tuple[str, ...]
-    modules: Mapping[str, Path] = field(default_factory=dict)
-    objects: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_here(obj: Any, namespace: Mapping[str, object]) -> bool:
@@ -111,7 +85,7 @@ class Slicer:
             for read in sorted(taken.reads.now | taken.reads.later):
                 if read not in self._taken and read not in self._missing and read not in self._objects:
                     todo += self._resolve(read, optional=read in optional)
-            todo = todo or self._functions_put_on() or self._attached() or self._changed()
+            todo = todo or self._functions_put_on() or self._attached() or self._changed() or self._spelled()
         for key, _ in self._put_on():
             self._missing.setdefault(key)
         used = {*roots} | {read for taken in self._taken.values() for read in taken.reads.now | taken.reads.later}
@@ -193,6 +167,22 @@ class Slicer:
                 made = statements(f"{key} = {function.__name__}\n", len(self._history))
                 self._taken[key] = made[0]
                 new.append(key)
+                continue
+            # @add_to_class(Net), which puts the function there and leaves nothing under its name.
+            made_by = self._definition(function.__name__, function)
+            if made_by is not None and key.partition(".")[0] in made_by.reads.now:
+                self._taken[key] = made_by
+                new.append(key)
+        return new
+
+    def _spelled(self) -> list[str]:
+        """Take the classes and functions whose names are spelled out where names are looked up by their text."""
+        new: list[str] = []
+        for name in sorted(spelled(statement.node for statement in self._taken.values())):
+            value = self._namespace.get(name)
+            here = getattr(value, "__module__", None) in {"__main__", self._notebook}
+            if name not in self._taken and here and isinstance(value, type | types.FunctionType):
+                new += self._resolve(name, optional=True)
         return new
 
     def _attached(self) -> list[str]:

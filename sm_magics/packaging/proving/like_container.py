@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
+from sm_magics.authoring.checks.imported import imported
+from sm_magics.authoring.needs.distribution_names import modules_of
 from sm_magics.home import home
 from sm_magics.progress import Listener, Progress
 from sm_magics.serving.layout import requirements_file
@@ -169,22 +168,8 @@ def _output(command: list[str]) -> str:
 def _wanted(model_dir: Path, packages: Mapping[str, str]) -> Iterator[str]:
     """Yield what is installed besides torch: what the model server needs, and what the code imports of the image."""
     yield from _SERVING
-    imported: set[str] = {canonicalize_name(name) for name in _imported(model_dir.glob("code/**/*.py"))}
-    imported |= {_OTHER_NAMES[name] for name in imported & set(_OTHER_NAMES)}
-    yield from (name for name in packages if name in imported and name not in {_TORCH, *_SERVING})
-
-
-_OTHER_NAMES = {"cv2": "opencv-python", "pil": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-
-
-def _imported(files: Iterable[Path]) -> Iterator[str]:
-    for file in files:
-        try:
-            tree = ast.parse(file.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                yield from (alias.name.partition(".")[0] for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield node.module.partition(".")[0]
+    code = model_dir / "code"
+    files = [path.relative_to(code).as_posix() for path in code.rglob("*.py")]
+    modules = {one.top for one in imported(code, files)}
+    skipped = {_TORCH, *_SERVING}
+    yield from (name for name in packages if name not in skipped and modules.intersection(modules_of(name)))
