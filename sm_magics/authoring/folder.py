@@ -7,8 +7,8 @@ replace the file as a whole, then settle the record. A crash between any two of 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
@@ -30,56 +30,9 @@ from .script import Script, derived_name
 from .sections import after, changed_by_hand, check_setup, digests, earlier_section, gone, not_run
 from .slicing.bindings import definitions
 from .source import parse_cell
+from .written import Written
 
 __all__ = ["Author", "CodeFolder", "Written"]
-
-
-@dataclass(frozen=True)
-class Written:
-    """What writing one cell did.
-
-    Attributes
-    ----------
-    path
-        The file.
-    section
-        The section of ``inference.py``, empty for another file.
-    defined
-        Names that the cell defines.
-    handlers
-        Every handler of the contract, and the section that defines it; empty for the container's default.
-        `script.PREAMBLE` stands for text that no cell wrote. Empty as a whole for another file.
-    replaced, unchanged
-        Whether the section or file was there before; whether it already had this very text.
-    taken_over
-        Names that another section defined until now, and which one.
-    dropped
-        Names that the section defined before and that nothing defines any more.
-    removed
-        Whether the section is gone: the cell had no code.
-    stale
-        Sections whose cell has not been run in this session, those among them that went with the file.
-    generated
-        Sections that packaging wrote.
-    findings
-        What is wrong with ``code/`` now; for another file than the script, with that file. Packaging checks later.
-    copy
-        Where the file that was replaced by force is kept.
-    """
-
-    path: Path
-    section: str = ""
-    defined: tuple[str, ...] = ()
-    handlers: Mapping[str, str] = field(default_factory=dict)
-    replaced: bool = False
-    unchanged: bool = False
-    taken_over: Mapping[str, str] = field(default_factory=dict)
-    dropped: tuple[str, ...] = ()
-    removed: bool = False
-    stale: tuple[str, ...] = ()
-    generated: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    copy: Path | None = None
 
 
 class CodeFolder:

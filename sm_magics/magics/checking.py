@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument
 
-from sm_magics.errors import ExpressionError, PackagingError, ProofFailed
+from sm_magics.errors import ExpressionError, PackagingError, PayloadError, ProofFailed
+from sm_magics.payload import encode
 from sm_magics.progress import Listener, ignore
 
 from . import parsing
@@ -83,8 +85,9 @@ def prove(
     sample = nothing if sample is None and not options.sample else sample
     expect = session.evaluate(options.expect) if options.expect else nothing
     way = (options.content_type, options.accept, options.tolerance, options.like_container, *_environment(options))
-    for known, how, given, wanted in session.proofs:
-        if known.digest == package.digest and how == way and given is sample and wanted is expect:
+    key = (package.digest, way, _content(sample, options.content_type), _content(expect, JSON))
+    for known, its_key in session.proofs:
+        if its_key == key:
             return known
     live = model if model is not None else session.shell.user_ns.get(package.source)
     report = proof.prove(
@@ -102,8 +105,20 @@ def prove(
         patience=patience,
         listener=listener,
     )
-    session.proofs.append((report, way, sample, expect))
+    session.proofs.append((report, key))
     return report
+
+
+def _content(value: Any, content_type: str) -> object:
+    """Return what is the same for values that are sent as the same bytes; for what cannot be sent, it never is."""
+    from sm_magics.packaging import proof
+
+    if value is proof.NOTHING:
+        return None
+    try:
+        return sha256(encode(value, content_type)).digest()
+    except PayloadError:
+        return object()
 
 
 def is_known(package: Package, options: argparse.Namespace) -> bool:

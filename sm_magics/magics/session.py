@@ -56,7 +56,7 @@ class SmMagics(Configurable):
         self.last_package: Package | None = None
         self.last_endpoint: Endpoint | None = None
         self.regions: set[str] = set()
-        self.proofs: list[tuple[Report, tuple[Any, ...], Any, Any]] = []  # with how, the sample and what was expected
+        self.proofs: list[tuple[Report, tuple[object, ...]]] = []  # with what was proven, how, and with which sample
         self.completer: Any = None
         self.cards = Cards(self)
         self._results: list[Any] = []  # of the running cell
@@ -276,7 +276,7 @@ class SmMagics(Configurable):
         places = self.places(options)
         last = self.last_endpoint
         if last is not None and last.name == given and places in ([last.where], [LOCAL]):
-            return last  # it knows which configuration was asked for
+            return endpoints.recalled(last)  # it knows which configuration was asked for
         matches = [
             endpoint
             for place in places

@@ -180,6 +180,17 @@ def test_the_same_package_is_not_proven_twice(checking, monkeypatch):
     assert checking.namespace["other"] is not first
 
 
+def test_a_sample_is_known_by_what_it_holds(checking):
+    checking.succeed("package = %sm_package net --sample x")
+    first = checking.session.proofs[-1][0]
+    checking.succeed("report = %sm_check package --sample x.clone()")
+    assert checking.namespace["report"] is first
+    checking.succeed("x.mul_(2)")
+    checking.succeed("report = %sm_check package --sample x")
+    assert checking.namespace["report"] is not first
+    assert checking.namespace["report"].passed
+
+
 def test_interrupting_ends_the_worker(checking, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
