@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sm_magics.errors import SmMagicsError
 
-from .flights import AT_ONCE, Answer
+from .flights import AFTER_PROBLEM, AT_ONCE, Answer
 from .places import Place
 from .problems import Problem, Refused, of
 from .state import State
@@ -42,9 +42,16 @@ async def shared(
     *,
     seconds: float,
     patience: float,
+    at_once: bool = False,
 ) -> Answer:
     """Return the answer that all share who ask the same of the same place. See `flights.Flights.ask`."""
-    return await state.flights.ask((what, place), lambda: on(state, place, work), seconds=seconds, patience=patience)
+    return await state.flights.ask(
+        (what, place),
+        lambda: on(state, place, work),
+        seconds=seconds,
+        patience=patience,
+        after_problem=AT_ONCE if at_once or place.is_local else AFTER_PROBLEM,
+    )
 
 
 async def value(state: State, what: Hashable, place: Place, work: Callable[[], Result]) -> Result:
@@ -55,7 +62,7 @@ async def value(state: State, what: Hashable, place: Place, work: Callable[[], R
     Refused
         With what went wrong, or that there is no answer yet.
     """
-    answer = await shared(state, what, place, work, seconds=AT_ONCE, patience=PATIENCE)
+    answer = await shared(state, what, place, work, seconds=AT_ONCE, patience=PATIENCE, at_once=True)
     if answer.is_waiting:
         raise Refused(
             Problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from .call import Call
 from .flights import Answer
 from .places import Place
 from .problems import of
+from .state import State
 
 OLDEST = {True: 0.5, False: 5.0}
 """Seconds that a list of this machine, and of AWS, may be old."""
@@ -22,6 +24,9 @@ OLDEST = {True: 0.5, False: 5.0}
 _FRESH = {True: 0.0, False: 1.0}
 _PATIENCE = 3.0
 """Seconds that a list waits for one place. The others are not to wait for it."""
+
+_BESIDE = 3
+"""Endpoints whose details are asked for at a time. AWS takes about ten requests a second before it asks for fewer."""
 
 LINES = range(1, 1001)
 
@@ -42,18 +47,17 @@ async def _at(call: Call, place: Place, now: datetime, *, is_fresh: bool) -> dic
         lambda: endpoints.listed(place.connection()),
         seconds=(_FRESH if is_fresh else OLDEST)[place.is_local],
         patience=_PATIENCE,
+        at_once=is_fresh,
     )
     state, problem = told(answer)
     found: Sequence[Endpoint] = (answer.value or ()) if state != "stopped" else ()
     known = rows.known_at(call.state.known, place)
     if known.missing(found):
-        await asking.shared(
-            call.state,
-            "details",
-            place,
-            lambda: known.learn(place.connection(), found),
-            seconds=1.5,
-            patience=0.5 if answer.is_waiting else _PATIENCE / 2,
+        await call.state.flights.ask(
+            ("details", place),
+            lambda: _learn(call.state, place, known, found),
+            seconds=0.0,
+            patience=0.0 if answer.is_waiting else _PATIENCE / 2,
         )
     removing = call.state.removals.running
 
@@ -75,6 +79,20 @@ async def _at(call: Call, place: Place, now: datetime, *, is_fresh: bool) -> dic
         "incomplete": len(known.missing(found)),
         "endpoints": await call.state.machine.run(shown),
     }
+
+
+async def _learn(state: State, place: Place, known: rows.Known, found: Sequence[Endpoint]) -> None:
+    """Have what is not known about endpoints asked for, some of them beside each other."""
+    missing = known.missing(found)
+    beside = [
+        asking.on(state, place, functools.partial(known.learn, place.connection, missing[first::_BESIDE]))
+        for first in range(min(_BESIDE, len(missing)))
+    ]
+    ended = await asyncio.gather(*beside, return_exceptions=True)
+    await state.machine.run(lambda: known.keep(place.where, found))
+    for error in ended:
+        if error is not None:
+            raise error
 
 
 def told(answer: Answer) -> tuple[str, dict[str, Any] | None]:

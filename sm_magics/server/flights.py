@@ -24,7 +24,7 @@ AFTER_PROBLEM = 10.0
 """Seconds for which a problem is the answer: who has no credentials is told so without AWS being asked each time."""
 
 AT_ONCE = 1.0
-"""Seconds for which an answer is the newest even for one who wants the newest."""
+"""The same for one who wants to know at once: who has logged in, or started what did not run."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,8 @@ class _Question:
         self.task: asyncio.Task[None] | None = None
         self.is_outdated = False  # something has changed since it was asked
 
-    def is_new(self, seconds: float) -> bool:
-        limit = max(seconds, AFTER_PROBLEM) if self.answer.problem and seconds > AT_ONCE else seconds
-        return time.monotonic() - self.when < limit
+    def is_new(self, seconds: float, after_problem: float) -> bool:
+        return time.monotonic() - self.when < (after_problem if self.answer.problem else seconds)
 
     async def ask(self, ask: Callable[[], Awaitable[Any]]) -> None:
         self.is_outdated = False
@@ -81,7 +80,15 @@ class Flights:
     def __init__(self) -> None:
         self._questions: dict[Hashable, _Question] = {}
 
-    async def ask(self, key: Hashable, ask: Callable[[], Awaitable[Any]], *, seconds: float, patience: float) -> Answer:
+    async def ask(
+        self,
+        key: Hashable,
+        ask: Callable[[], Awaitable[Any]],
+        *,
+        seconds: float,
+        patience: float,
+        after_problem: float = AFTER_PROBLEM,
+    ) -> Answer:
         """Return the answer to a question.
 
         Parameters
@@ -92,13 +99,15 @@ class Flights:
             Asks it.
         seconds
             How old an answer may be.
+        after_problem
+            How old a problem may be.
         patience
             Seconds to wait for one. Who has no more is given what was known before; the request goes on.
         """
         question = self._questions.pop(key, None) or _Question()
         self._questions[key] = question  # at the end now
         self._forget()
-        if question.task is None and not question.is_new(seconds):
+        if question.task is None and not question.is_new(seconds, after_problem):
             question.task = asyncio.get_running_loop().create_task(question.ask(ask))
         if question.task is not None:
             done, _ = await asyncio.wait({question.task}, timeout=patience)

@@ -7,7 +7,7 @@ four for each of them, so it is asked once for each state that an endpoint is in
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +17,7 @@ from typing import Any
 from sm_magics import seen
 from sm_magics.errors import AccessDenied, EndpointNotFound, SmMagicsError
 from sm_magics.hosting import Connection, Endpoint, Origin, cost
+from sm_magics.settings import LOCAL
 
 from . import masking, values
 from .places import Place
@@ -42,8 +43,9 @@ class Details:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether nothing is missing that somebody might be allowed to see later."""
-        return self.tags is not None or time.monotonic() - self.when < _RETRY
+        """Whether nothing is missing that might be had later."""
+        is_whole = self.tags is not None and (self.cost.per_hour is not None or self.cost.instance_types != "")
+        return is_whole or time.monotonic() - self.when < _RETRY
 
 
 class Known:
@@ -63,24 +65,25 @@ class Known:
         """Return those that nothing is known about yet."""
         return [endpoint for endpoint in endpoints if self.details(endpoint) is None]
 
-    def learn(self, connection: Connection, endpoints: Sequence[Endpoint], seconds: float = _ROUND) -> None:
-        """Ask for what is not known yet, for some seconds and about one endpoint at least. Blocks."""
-        with suppress(SmMagicsError):  # without it nothing is known to be one's own
-            self.user = self.user or tag_of(connection.user)
+    def learn(self, connect: Callable[[], Connection], endpoints: Sequence[Endpoint], seconds: float = _ROUND) -> None:
+        """Ask about endpoints, for some seconds and about one of them at least. Blocks."""
         until = time.monotonic() + seconds
-        current = {_state(endpoint) for endpoint in endpoints}
-        self._details = {state: details for state, details in self._details.items() if state in current}
-        for endpoint in self.missing(endpoints):
-            state = _state(endpoint)
+        with suppress(SmMagicsError):  # without it nothing is known to be one's own
+            self.user = self.user or tag_of(connect().user)
+        for endpoint in endpoints:
             with suppress(EndpointNotFound):  # gone meanwhile, as the next list says
-                self._details[state] = details_of(endpoint)
+                self._details[_state(endpoint)] = details_of(endpoint)
             if time.monotonic() > until:
                 break
-        if not connection.is_local:
-            self._note(connection.where, endpoints)
+
+    def keep(self, where: str, endpoints: Sequence[Endpoint]) -> None:
+        """Forget all but these, and note what they cost, so that a notebook can say so without asking."""
+        current = {_state(endpoint) for endpoint in endpoints}
+        self._details = {state: details for state, details in self._details.items() if state in current}
+        if where != LOCAL:
+            self._note(where, endpoints)
 
     def _note(self, where: str, endpoints: Sequence[Endpoint]) -> None:
-        """Note what costs money, so that a notebook can say so without asking."""
         alive: dict[str, tuple[float, str]] = {}
         for endpoint in endpoints:
             if endpoint.created is not None and endpoint.status != "Deleting":

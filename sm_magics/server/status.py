@@ -12,7 +12,7 @@ from sm_magics.settings import LOCAL, resolve
 
 from . import asking, values
 from .call import Call
-from .flights import Answer
+from .flights import AT_ONCE, Answer
 from .places import Place
 from .problems import Problem, of
 
@@ -71,13 +71,15 @@ async def _aws(call: Call, given: Place) -> dict[str, Any]:
         region = await call.state.machine.run(given.named)
     except SmMagicsError as error:
         return _told(given, Answer(problem=of(error)))
+    is_fresh = call.flag("fresh")
     answer = await asking.shared(
         call.state,
         "identity",
         region,
         lambda: _caller(region),
-        seconds=1.5 if call.flag("fresh") else _OLDEST,
+        seconds=AT_ONCE if is_fresh else _OLDEST,
         patience=_PATIENCE,
+        at_once=is_fresh,
     )
     return _told(region, answer)
 

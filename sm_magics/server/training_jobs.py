@@ -33,6 +33,7 @@ async def _at(call: Call, place: Place, *, is_fresh: bool) -> dict[str, Any]:
         lambda: training.listed(place.connection(), _MOST),
         seconds=(_FRESH if is_fresh else _OLDEST)[place.is_local],
         patience=_PATIENCE,
+        at_once=is_fresh,
     )
     state, problem = endpoints.told(answer)
     jobs: Sequence[TrainingJob] = (answer.value or ()) if state != "stopped" else ()

@@ -17,6 +17,7 @@ from tornado.httpclient import HTTPClientError
 from sm_magics import hosting
 from sm_magics.hosting import connection, watching
 from sm_magics.hosting.machine import ensure_running
+from sm_magics.server import asking, endpoints, places, status, training_jobs
 from sm_magics.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "hosting"))  # faulty.py
@@ -54,6 +55,15 @@ def _no_aws(monkeypatch, tmp_path):
     monkeypatch.setattr(connection, "_patience", None)
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch):
+    """The machine may be busy: nothing here depends on how long it takes."""
+    for module in (endpoints, status, training_jobs):
+        monkeypatch.setattr(module, "_PATIENCE", 120.0)
+    monkeypatch.setattr(asking, "PATIENCE", 120.0)
+    monkeypatch.setattr(places, "READ_TIMEOUT", 120.0)
+
+
 @pytest.fixture
 def home(machine, monkeypatch):
     """The state directory that the server uses. pytest-jupyter changes HOME; this is what counts for us."""
@@ -68,7 +78,7 @@ def ask(home, jp_fetch):
         if send is not None:
             more |= {"method": "POST", "body": send if isinstance(send, (str, bytes)) else json.dumps(send)}
         try:
-            answer = await jp_fetch("sm-magics", *path, params=query, request_timeout=60, **more)
+            answer = await jp_fetch("sm-magics", *path, params=query, request_timeout=150, **more)
         except HTTPClientError as error:
             if error.response is None:  # no answer at all
                 raise

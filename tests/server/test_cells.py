@@ -100,24 +100,23 @@ async def test_a_cell_may_write_elsewhere(ask, folder):
     assert (found["state"], found["path"]) == ("matches", "dir/my model/code/inference.py")
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "%%sm_inference --model-dir {where}\ndef model_fn(d): pass",
-        '%%sm_inference "open\nx = 1',
-        "%%sm_inference\ndef model_fn(",
-        "%%sm_code ../../etc/passwd\nx",
-        "%%sm_code\nx",
-        "%%sm_inference",
-        "x = 1",
-        "",
-    ],
-)
-async def test_what_cannot_be_told_is_unknown(ask, folder, source):
-    found = await compare(ask, source)
-    assert found["state"] in {"unknown", "absent"}
-    assert found["path"] is None
-    assert found["why"]
+UNKNOWN = [
+    "%%sm_inference --model-dir {where}\ndef model_fn(d): pass",
+    '%%sm_inference "open\nx = 1',
+    "%%sm_inference\ndef model_fn(",
+    "%%sm_code ../../etc/passwd\nx",
+    "%%sm_code\nx",
+    "%%sm_inference",
+    "x = 1",
+    "",
+]
+
+
+async def test_what_cannot_be_told_is_unknown(ask, folder):
+    for found in await compare(ask, *UNKNOWN):
+        assert found["state"] in {"unknown", "absent"}, found
+        assert found["path"] is None
+        assert found["why"]
 
 
 async def test_a_line_of_the_script_comes_from_a_cell(ask, folder):
@@ -151,21 +150,21 @@ async def test_a_line_of_something_else_comes_from_no_cell(ask, folder):
     assert [(one["cell"], one["cell_line"]) for one in answer.body["frames"]] == [(None, None)] * len(there)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"notebook": "dir/a.ipynb"},
-        {"notebook": "", "cells": [], "frames": []},
-        {"notebook": "../../outside.ipynb", "cells": [], "frames": []},
-        {"notebook": "a\0b", "cells": [], "frames": []},
-        {"notebook": "dir/a.ipynb", "cells": [{"id": 1, "source": "x"}], "frames": [{"file": "x", "line": "1"}]},
-        {"notebook": "dir/a.ipynb", "cells": [{}] * 201, "frames": [{}] * 201},
-        {"notebook": "dir/a.ipynb", "cells": "x", "frames": "x"},
-        {"notebook": "dir/a.ipynb", "cells": [{"id": "1", "source": "x" * (1 << 21)}], "frames": [1]},
-    ],
-)
-async def test_what_makes_no_sense_is_refused(ask, folder, body):
-    for route in ("cells", "frames"):
-        answer = await ask(route, send=body)
-        assert (answer.status, answer.error["code"]) == (400, "InvalidRequest")
+SENSELESS = [
+    {},
+    {"notebook": "dir/a.ipynb"},
+    {"notebook": "", "cells": [], "frames": []},
+    {"notebook": "../../outside.ipynb", "cells": [], "frames": []},
+    {"notebook": "a\0b", "cells": [], "frames": []},
+    {"notebook": "dir/a.ipynb", "cells": [{"id": 1, "source": "x"}], "frames": [{"file": "x", "line": "1"}]},
+    {"notebook": "dir/a.ipynb", "cells": [{}] * 201, "frames": [{}] * 201},
+    {"notebook": "dir/a.ipynb", "cells": "x", "frames": "x"},
+    {"notebook": "dir/a.ipynb", "cells": [{"id": "1", "source": "x" * (1 << 21)}], "frames": [1]},
+]
+
+
+async def test_what_makes_no_sense_is_refused(ask, folder):
+    for body in SENSELESS:
+        for route in ("cells", "frames"):
+            answer = await ask(route, send=body)
+            assert (answer.status, answer.error["code"]) == (400, "InvalidRequest"), (route, body)

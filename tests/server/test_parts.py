@@ -177,7 +177,7 @@ async def test_what_was_known_is_told_while_it_is_not_known_better():
     assert (second.value, second.problem.code) == (1, "Throttled")
     third = await flights.ask("key", ask, seconds=2, patience=60)
     assert third == second  # not asked again so soon
-    fourth = await flights.ask("key", ask, seconds=0, patience=60)  # but where somebody insists
+    fourth = await flights.ask("key", ask, seconds=0, patience=60, after_problem=0)  # but where somebody insists
     assert (fourth.value, fourth.problem) == (2, None)
 
 

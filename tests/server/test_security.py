@@ -67,31 +67,31 @@ async def test_what_a_route_does_not_do_is_refused(ask):
     assert answer.status == 405
 
 
-@pytest.mark.parametrize("body", ["{", "[]", '"x"', "[" * 100_000, b"\xff", "NaN", "1"])
-async def test_a_body_that_is_no_json_object_is_refused(ask, body):
-    answer = await ask("endpoints", "local", "served", "predictions", send=body)
-    assert (answer.status, answer.error["code"]) == (400, "InvalidRequest")
+async def test_a_body_that_is_no_json_object_is_refused(ask):
+    for body in ("{", "[]", '"x"', "[" * 100_000, b"\xff", "NaN", "1"):
+        answer = await ask("endpoints", "local", "served", "predictions", send=body)
+        assert (answer.status, answer.error["code"]) == (400, "InvalidRequest"), body[:20]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"body": 1},
-        {"body": "x", "encoding": "utf-16"},
-        {"body": "a", "encoding": "base64"},
-        {"body": "é", "encoding": "base64"},
-        {"body": "\ud800"},
-        {"content_type": ""},
-        {"content_type": "text/plain\r\nX-Evil: 1"},
-        {"content_type": "x" * 1025},
-        {"accept": None},
-        {"profile": "a\nb"},
-        {"profile": 3},
-    ],
-)
-async def test_a_payload_that_makes_no_sense_is_refused(ask, as_aws, body):
-    answer = await ask("endpoints", as_aws, "served", "predictions", send=body)
-    assert (answer.status, answer.error["code"]) == (400, "InvalidRequest")
+SENSELESS = [
+    {"body": 1},
+    {"body": "x", "encoding": "utf-16"},
+    {"body": "a", "encoding": "base64"},
+    {"body": "é", "encoding": "base64"},
+    {"body": "\ud800"},
+    {"content_type": ""},
+    {"content_type": "text/plain\r\nX-Evil: 1"},
+    {"content_type": "x" * 1025},
+    {"accept": None},
+    {"profile": "a\nb"},
+    {"profile": 3},
+]
+
+
+async def test_a_payload_that_makes_no_sense_is_refused(ask, as_aws):
+    for body in SENSELESS:
+        answer = await ask("endpoints", as_aws, "served", "predictions", send=body)
+        assert (answer.status, answer.error["code"]) == (400, "InvalidRequest"), body
 
 
 async def test_a_payload_is_no_larger_than_sagemaker_takes(ask):
