@@ -12,6 +12,9 @@ from . import page
 from .page import OK, WARN, Shown
 from .timeline import duration
 
+_MOMENT = 60.0
+"""Seconds that nobody counts."""
+
 
 def listed(value: Leftovers) -> Shown:
     """Return what was broken off, with the commands that complete it and that take it away."""
@@ -50,7 +53,7 @@ def ended(uploads: Sequence[Started], failed: Sequence[str]) -> Shown:
 
 
 def _ago(when: float, now: float) -> object:
-    return page.dim(f"{duration(round(now - when))} ago")
+    return page.dim(f"{duration(round(now - when))} ago" if now - when >= _MOMENT else "just now")
 
 
 def _short(uri: str) -> str:

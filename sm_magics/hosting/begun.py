@@ -38,6 +38,8 @@ class Begun:
         The S3 URI of the model data.
     profile
         The AWS profile that it was begun with.
+    config_name
+        The endpoint configuration that SageMaker has been asked for; empty as long as it has not been.
     is_clearing
         Whether all that is left to do is to take away what the endpoint served before.
     follower
@@ -50,6 +52,7 @@ class Begun:
     name: str
     upload: str = ""
     profile: str = ""
+    config_name: str = ""
     is_clearing: bool = False
     follower: int = 0
     when: float = field(default_factory=time.time)

@@ -130,8 +130,10 @@ def deploy(
                 attempt.end()
                 endpoint = _unchanged(current)
             else:
-                attempt.begin(begun.Begun(connection.where, endpoint_name, planned.upload, connection.settings.profile))
+                record = begun.Begun(connection.where, endpoint_name, planned.upload, connection.settings.profile)
+                attempt.begin(record)
                 endpoint = _asked_for(planned, package, connection, current, listener)
+                attempt.begin(replace(record, config_name=planned.config_name))
                 # What was there before is in the record until it is cleared away.
                 if found is None:
                     attempt.end()

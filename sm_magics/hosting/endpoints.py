@@ -18,7 +18,7 @@ from sm_magics.errors import (
 from sm_magics.progress import Listener, ignore
 from sm_magics.settings import LOCAL
 
-from . import consistency, diagnosis, invoking, logs, names, references
+from . import begun, consistency, diagnosis, invoking, logs, names, references
 from .connection import Connection, found
 from .resource import Resource
 
@@ -263,13 +263,21 @@ class Endpoint(Resource):
 
 
 def get(name: str, connection: Connection) -> Endpoint | None:
-    """Return the endpoint of that name, or None."""
+    """Return the endpoint of that name, or None. What the last deployment from here has asked for is known of it."""
     if not names.is_name(name):
         return None
     try:
-        return Endpoint(name, connection.where, settings=connection.settings).fetch()
+        return recalled(Endpoint(name, connection.where, settings=connection.settings)).fetch()
     except EndpointNotFound:
         return None
+
+
+def recalled(endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint that knows what the last deployment to it asked for, if that did not come to its end."""
+    record = begun.of(endpoint.where, endpoint.name)
+    if record is not None and record.config_name not in {"", endpoint.asked.config_name}:
+        endpoint.asked = Asked(record.config_name)
+    return endpoint
 
 
 def listed(connection: Connection) -> list[Endpoint]:

@@ -21,7 +21,7 @@ from sm_magics.errors import (
     Throttled,
 )
 
-from . import permissions, unanswered
+from . import permissions, roles, unanswered
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403", "Forbidden"}  # 403: a HEAD has no body
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", unanswered.LOGIN_EXPIRED}
@@ -139,7 +139,7 @@ _NO_MEMBER = re.compile(
 def _explained(error: ClientError, code: str, message: str) -> tuple[type[BackendError], str, str]:
     """Return which of our errors it is, what happened in a few words, and what to do."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    found: tuple[type[BackendError], str, str] = (BackendError, "failed", "")
+    found: tuple[type[BackendError], str, str] = (BackendError, "failed", roles.hint(message))
     is_head = error.operation_name.startswith("Head")  # the answer has no body, so no code of its own
     if code in _EXPIRED or (code == "400" and is_head):
         found = AccessDenied, "was refused, the credentials have expired", _LOGIN

@@ -46,3 +46,18 @@ def check(role: str, partition: str, account: str) -> None:
     raise ConfigurationError(
         f"The execution role {role!r} is {said}.", hint=f"--role arn:{partition}:iam::{account}:role/{name}"
     )
+
+
+def hint(message: str) -> str:
+    """Return what mends a refusal of SageMaker's that is about the role itself; empty if it is about something else."""
+    if "Cross-account pass role" in message:
+        return "--role ARN    # of a role in the account that the credentials belong to: !aws sts get-caller-identity"
+    found = re.search(
+        r"Could not assume role arn:aws[a-z-]*:iam::\d{12}:role/(?:[^/\s]+/)*([\w+=,.@-]+?)\.?(?:\s|$)", message
+    )
+    if not found:
+        return ""
+    return (
+        f"!aws iam update-assume-role-policy --role-name {found[1]} --policy-document '{json.dumps(TRUST)}'"
+        f"    # if there is no such role: !{create(found[1])}"
+    )

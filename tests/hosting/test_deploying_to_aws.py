@@ -151,6 +151,11 @@ def test_a_rolled_back_update_takes_nothing_away_and_says_so(name, pack, setting
         put(pack(code=BROKEN), name, settings)
     assert not [operation for operation in sent if operation.startswith("Delete")]
     assert first.fetch().predict(1).value == ["one", 1]
+    found = endpoints.get(name, connect(settings))  # as somebody finds it who was not there
+    assert found.is_rolled_back
+    assert "no disk today" in found.explain().text
+    put(pack("two"), name, settings)
+    assert not endpoints.get(name, connect(settings)).is_rolled_back
 
 
 def test_a_failed_endpoint_is_deleted_and_made_anew_as_planned(name, pack, settings, sent):

@@ -120,6 +120,30 @@ def test_a_region_that_nobody_knows_is_named_where_it_does_not_answer(host, hint
     assert found.hint.startswith(hint)
 
 
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        (
+            (
+                "Could not assume role arn:aws:iam::123456789012:role/service-role/My.Role-1. Please ensure that the "
+                "role exists and allows principal 'sagemaker.amazonaws.com' to assume the role."
+            ),
+            "!aws iam update-assume-role-policy --role-name My.Role-1 ",
+        ),
+        ("Could not assume role arn:aws-cn:iam::123456789012:role/Mine.", "!aws iam update-assume-role-policy"),
+        ("Cross-account pass role is not allowed.", "--role ARN"),
+        ("Something else about a role.", ""),
+    ],
+)
+def test_a_role_that_sagemaker_cannot_take_on_is_mended_by_a_command(message, hint):
+    found = translated(client_error("ValidationException", message))
+    assert found.hint.startswith(hint)
+    assert bool(found.hint) is bool(hint)
+    if "Could not" in message:
+        assert "sagemaker.amazonaws.com" in found.hint
+        assert "create-role" in found.hint
+
+
 def test_of_hundreds_of_values_the_nearest_are_named():
     taken = ", ".join(f"ml.{family}.{size}" for family in ("c5", "m5", "r5") for size in ("large", "xlarge", "2xlarge"))
     said = (
