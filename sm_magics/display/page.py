@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _DIM = "var(--jp-ui-font-color2,#777)"
-_FILL = "var(--jp-layout-color2,#f5f5f5)"
+_FILL = "var(--jp-rendermime-table-row-background,#f5f5f5)"
 _MONO = "font:12px/1.5 var(--jp-code-font-family,monospace);color:inherit"
 _RULES = {
     "": "font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);"
@@ -24,10 +24,12 @@ _RULES = {
     ".sm-busy": "color:var(--jp-brand-color1,#1976d2)",
     ".sm-bad": "color:var(--jp-error-color1,#d32f2f)",
     ".sm-warn": "color:var(--jp-warn-color1,#f57c00)",
-    "pre": f"{_MONO};background:{_FILL};border-radius:4px;padding:6px 10px;margin:6px 0 0;overflow-x:auto",
+    "pre": f"{_MONO};background:{_FILL};border-radius:4px;padding:6px 10px;margin:6px 0 0;"
+    "white-space:pre-wrap;overflow-wrap:anywhere",
     "code": f"{_MONO};background:{_FILL};border-radius:3px;padding:0 3px",
     "table": "border-collapse:collapse;font-size:12px;margin:6px 0 0",
     ".sm-wide": "overflow-x:auto",
+    ".sm-whole": "white-space:nowrap",
     "tr": "background:none",
     "td": "text-align:left;vertical-align:baseline;padding:1px 18px 1px 0;max-width:none;white-space:normal;"
     "overflow-wrap:anywhere",
@@ -142,6 +144,11 @@ def code(text: str) -> Part:
 def dim(text: str) -> Part:
     """Return text that matters less."""
     return Part(f'<span class="sm-dim">{escape(text)}</span>', text)
+
+
+def whole(text: str) -> Part:
+    """Return text that matters less and is not broken into lines: a number with its unit."""
+    return Part(f'<span class="sm-dim sm-whole">{escape(text)}</span>', text)
 
 
 def sign(state: str, text: str) -> Part:

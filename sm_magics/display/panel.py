@@ -49,10 +49,10 @@ class PredictPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets is not t
         self._lock = threading.Lock()
         self._is_sending = False
         self._kind = ipywidgets.ToggleButtons(options=[_JSON, _CSV, _VARIABLE, _FILE])
-        self._text = ipywidgets.Textarea(placeholder=_PLACEHOLDERS[_JSON], rows=4)
+        self._text = ipywidgets.Textarea(description="payload", placeholder=_PLACEHOLDERS[_JSON], rows=4)
         self._file = ipywidgets.FileUpload(description="Choose a file", multiple=False)
-        self._content_type = ipywidgets.Combobox(value=JSON, options=_TYPES, ensure_option=False)
-        self._accept = ipywidgets.Combobox(value=JSON, options=_TYPES, ensure_option=False)
+        self._content_type = ipywidgets.Combobox(description="content type", value=JSON, options=_TYPES)
+        self._accept = ipywidgets.Combobox(description="accept", value=JSON, options=_TYPES)
         self._send_button = ipywidgets.Button(
             description="Send", button_style="primary", tooltip=f"Send to {endpoint.name}"
         )
@@ -66,16 +66,9 @@ class PredictPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets is not t
         self._after = widgets.actions(self._again, *copies)
         self._after.layout.display = "none"
         self._code.widget.layout.display = "none"
-        for field, said in (
-            (self._kind, "What is sent"),
-            (self._text, "Payload"),
-            (self._content_type, "Content type"),
-            (self._accept, "Accept"),
-        ):
-            field.tooltip = said
-        types = ipywidgets.Box(
-            [_labelled("content type", self._content_type), _labelled("accept", self._accept), self._send_button]
-        )
+        for field in (self._text, self._content_type, self._accept):
+            field.add_class("sm-labelled")
+        types = ipywidgets.Box([self._content_type, self._accept, self._send_button])
         types.add_class("sm-fields")
         self._kind.observe(lambda _: self._choose(), "value")
         self._payload = ipywidgets.Box([self._text])
@@ -185,14 +178,6 @@ class PredictPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets is not t
 def _shown(prediction: Prediction) -> list[Part]:
     facts = (timeline.duration(prediction.seconds), page.size(len(prediction.body)), prediction.content_type)
     return [page.paragraph(" · ".join(filter(None, facts)), dim=True), *answers.parts(prediction)]
-
-
-def _labelled(name: str, field: ipywidgets.Widget) -> ipywidgets.Widget:
-    label = widgets.Html()
-    label.show(page.dim(name))
-    box = ipywidgets.VBox([label.widget, field])
-    box.add_class("sm-field")
-    return box
 
 
 class Panel(widgets.Card):

@@ -78,7 +78,7 @@ def _table(steps: tuple[Step, ...], *, has_times: bool) -> Part:
         # Why a step failed stands above; a long note would only repeat it.
         note = "" if step.status == FAILED and step.name != "compare" else step.note
         what = Part(page.dim(step.what).html, step.what) if step.status == SKIPPED else step.what
-        took = (page.dim(timeline.duration(step.seconds) if step.seconds else ""),) if has_times else ()
+        took = (page.whole(timeline.duration(step.seconds) if step.seconds else ""),) if has_times else ()
         rows.append((mark, what, page.dim(note), *took))
         rows += [("", "", page.dim(detail), *(("",) if has_times else ())) for detail in step.details if detail]
     return page.table(rows)

@@ -51,6 +51,7 @@ _RULES = {
     ".sm-grid tbody": "display:block",
     ".sm-grid td": "padding:1px 0",
     "svg.sm-line": "display:block;width:260px;max-width:100%;height:26px;margin:4px 0",
+    "tr:has(svg.sm-line) td": "vertical-align:middle",
     "svg.sm-line polyline": "fill:none;stroke:var(--jp-brand-color1,#1976d2);stroke-width:1.5;stroke-linejoin:round;"
     "stroke-linecap:round",
     "details": "margin:4px 0 0",
@@ -62,8 +63,12 @@ _RULES = {
     ".widget-toggle-buttons": "margin:0;width:auto;height:auto",
     ".widget-toggle-button": "width:auto;height:24px;line-height:24px;font-size:12px;padding:0 12px;margin:0",
     ".sm-fields": "display:flex;flex-wrap:wrap;gap:4px 12px;align-items:flex-end",
-    ".sm-field": "flex:0 1 190px",
-    ".sm-field .widget-combobox": "width:100%;margin:0",
+    ".sm-fields>.sm-labelled": "flex:0 1 190px",
+    # The label that ipywidgets puts beside a field stands above it.
+    ".sm-labelled.widget-inline-hbox": "display:block;width:100%;height:auto;margin:0",
+    ".sm-labelled .widget-label": "display:block;width:auto;max-width:none;text-align:left;font-size:12px;"
+    "line-height:18px;height:18px;color:var(--jp-ui-font-color2,#777)",
+    ".sm-labelled :is(input,textarea)": "width:100%;box-sizing:border-box",
     ".sm-fields>.jupyter-button": "width:auto;margin:0;padding:0 16px;height:28px;line-height:28px",
     ".sm-drawer td>.sm-dim": "white-space:nowrap",
     ".sm-drawer pre": "max-height:280px;overflow:auto",

@@ -15,7 +15,7 @@ from sm_magics.hosting import Endpoint
 from sm_magics.hosting.cost import Cost
 
 from . import page, render
-from .page import BUSY, OK, WARN, Part, Shown
+from .page import BAD, BUSY, OK, WARN, Part, Shown
 
 NAME, STATUS, WHERE, AGE, RUNS_ON, HOURLY, SO_FAR = (
     *("name", "status", "where", "age", "instances"),
@@ -90,10 +90,8 @@ def endpoints(known: Listed, now: datetime) -> Shown:
 def summary(known: Listed) -> tuple[str, str]:
     """Return the state of the table, and what its first line says."""
     where = " and ".join(known.places)
-    if known.silent:
-        state = WARN
-    else:
-        state = OK if known.endpoints and all(one.status == "InService" for one in known.endpoints) else BUSY
+    states = {render.state_of(one.status) for one in known.endpoints}
+    state = WARN if known.silent else next((one for one in (BUSY, BAD, OK) if one in states), BUSY)
     said = [f"{len(known.endpoints) or 'none'} on {where}"] if where else []
     if known.silent:
         silent = len(known.silent)

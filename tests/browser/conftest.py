@@ -62,12 +62,16 @@ def lab(machine_home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
 
 @pytest.fixture
 def open_notebook(a_browser: Browser, lab: Lab, request) -> Iterator[Callable[..., Notebook]]:
-    """Write a notebook with the given cells and open it; asserts at the end that the browser had nothing to say."""
+    """Write a notebook with the given cells and open it, or one that is there by its name.
+
+    Asserts at the end that the browser had nothing to say.
+    """
     opened: list[Notebook] = []
 
-    def write_and_open(*cells: str, **options) -> Notebook:
-        name = f"{request.node.name.removeprefix('test_')[:60]}_{len(opened)}.ipynb"
-        notebook = Notebook.open(a_browser, lab, lab.write(name, cells), **options)
+    def write_and_open(*cells: str, name: str = "", **options) -> Notebook:
+        if not name:
+            name = lab.write(f"{request.node.name.removeprefix('test_')[:60]}_{len(opened)}.ipynb", cells)
+        notebook = Notebook.open(a_browser, lab, name, **options)
         opened.append(notebook)
         return notebook
 
