@@ -2,7 +2,8 @@
 
 Each runs in a new directory on SageMaker on this machine of its own, and is written back to where it was. What changes
 every time (a latency, a plot of latencies) is tagged ``nbval-ignore-output`` and is kept as it is, so that executing
-twice gives the same file: ``--anew`` makes it anew, as does clearing the output.
+twice gives the same file: ``--anew`` makes it anew, as does clearing the output. ``--check`` writes nothing back: it
+only says whether they run, in whatever environment this is run in.
 """
 
 from __future__ import annotations
@@ -79,12 +80,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--anew", action="store_true", help="make the outputs anew that change every time")
+    parser.add_argument("--check", action="store_true", help="write nothing back")
     options = parser.parse_args()
     with machine():
         for path in options.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
             started = time.monotonic()
             with tempfile.TemporaryDirectory() as directory:
-                execute(path, path, Path(directory), anew=options.anew)
+                target = Path(directory) / path.name if options.check else path
+                execute(path, target, Path(directory), anew=options.anew)
             print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
 
 
