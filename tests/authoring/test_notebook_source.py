@@ -127,7 +127,19 @@ def test_a_function_put_on_a_class_later_goes_with_it(notebook, how, body):
     assert executed(sliced)["Net"]().forward() == 3
 
 
-@pytest.mark.parametrize("how", ["Net().__class__.forward = lambda self: 3", "@add_to(Net)\ndef forward(self): ..."])
+@pytest.mark.parametrize("body", ["def forward(self): return 'wrong'", "pass"])
+def test_a_method_that_a_decorator_puts_on_a_class_goes_with_it(notebook, body):
+    notebook.run(
+        f"class Net:\n    {body}\n",
+        "def add_to(cls):\n    def put(function):\n        setattr(cls, function.__name__, function)\n    return put\n",
+        "K = 3\n@add_to(Net)\ndef forward(self): return K\n",
+    )
+    sliced = notebook.slice("Net")
+    assert sliced.missing == ()
+    assert executed(sliced)["Net"]().forward() == 3
+
+
+@pytest.mark.parametrize("how", ["Net().__class__.forward = lambda self: 3"])
 @pytest.mark.parametrize("body", ["def forward(self): return 'wrong'", "pass"])
 def test_what_was_put_on_a_class_and_cannot_be_sliced_is_missing(notebook, how, body):
     notebook.run("def add_to(cls):\n    return lambda function: setattr(cls, function.__name__, function)\n")

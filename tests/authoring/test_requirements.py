@@ -269,7 +269,7 @@ def checked(folder: CodeFolder, requirements: str, script: str = "import torch\n
         ("--extra-index-url https://download.pytorch.org/whl/cu118\nxformers==0.0.20+cu118\n", []),
         ("torch==1.13.1\n", ["SM143"]),
         ("torch\ntorchvision\n", []),
-        ("pyyaml==5.1\n", ["SM154"]),
+        ("pyyaml==5.1\n", []),  # nothing imports it: it is pinned for something else
         ("pyyaml>=5\n", []),
         ("pyyaml==5.1; python_version < '3.8'\n", []),
         ("numpy \\\n  >=1.20\n", []),
@@ -280,6 +280,11 @@ def checked(folder: CodeFolder, requirements: str, script: str = "import torch\n
 def test_lines_that_pip_would_stumble_over_are_found(folder, requirements, found):
     expect_installed("PyYAML")
     assert [code for code, _ in checked(folder, requirements)] == found
+
+
+def test_a_version_that_the_model_was_not_tried_with_is_found(folder):
+    expect_installed("PyYAML")
+    assert [code for code, _ in checked(folder, "pyyaml==5.1\n", "import yaml\n")] == ["SM154"]
 
 
 def test_what_a_listed_distribution_brings_needs_no_line(folder):

@@ -36,6 +36,17 @@ WORKING = {
             parser.add_argument("--data", default=os.environ.get("SM_CHANNEL_TRAINING", "/opt/ml/input/data"))
             train(parser.parse_args())
     """,
+    "weights that the same script saves on the CPU": """
+        import os, torch
+        def model_fn(model_dir):
+            net = torch.nn.Linear(1, 1)
+            with open(os.path.join(model_dir, "model.pth"), "rb") as f:
+                net.load_state_dict(torch.load(f))
+            return net
+        def save_model(model, model_dir):
+            # recommended way from http://pytorch.org/docs/master/notes/serialization.html
+            torch.save(model.cpu().state_dict(), os.path.join(model_dir, "model.pth"))
+    """,
     "a GPU where there is one": """
         import torch
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -24,8 +24,9 @@ def check_loads(tree: ast.Module, path: str, image: Image | None) -> Iterator[Fi
     """Yield calls that would fail on an instance without a GPU, and pickled modules that newer versions refuse."""
     origins = imported_names(tree)
     nodes = list(executed(tree))
+    kept_on_cpu = _saves_on_cpu(tree, origins)
     for node in nodes:
-        if isinstance(node, ast.Call):
+        if isinstance(node, ast.Call) and not kept_on_cpu:
             function = origin(node.func, origins)
             if function in _POSITION and not _given(node, "map_location", _POSITION[function]):
                 yield Finding(
@@ -53,6 +54,14 @@ def origin(function: ast.expr, origins: Mapping[str, frozenset[str]]) -> str:
     root, _, rest = dotted(function).partition(".")
     base = min(origins.get(root, {""}))
     return f"{base}.{rest}" if base and rest else base
+
+
+def _saves_on_cpu(tree: ast.Module, origins: Mapping[str, frozenset[str]]) -> bool:
+    """Return whether a file that trains as well saves its weights on the CPU: ``torch.save(model.cpu()…)``."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    saved = [call.args[0] for call in calls if origin(call.func, origins) == "torch.save" and call.args]
+    moved = [any(isinstance(part, ast.Attribute) and part.attr == "cpu" for part in ast.walk(one)) for one in saved]
+    return bool(moved) and all(moved)
 
 
 def _given(call: ast.Call, keyword: str, position: int) -> bool:

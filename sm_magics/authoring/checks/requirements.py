@@ -14,7 +14,7 @@ from sm_magics.authoring.needs.distribution_names import modules_of
 from sm_magics.authoring.needs.distributions import closure
 from sm_magics.authoring.needs.requirements_file import Line, RequirementsFile, exists_in_package
 
-from .imported import Import
+from .imported import Import, imported
 
 REQUIREMENTS = "code/requirements.txt"
 """The file that the container installs, relative to the model directory."""
@@ -80,7 +80,7 @@ def check_requirements(file: RequirementsFile, code: Path, image: Image | None) 
                 "from this machine is copied into code/ where its modules are imported.",
             )
         elif line.requirement and _applies(line, image):
-            yield from _check_version(line, file, image)
+            yield from _check_version(line, file, image, code)
 
 
 def check_isolation(requirements: str) -> Finding | None:
@@ -106,7 +106,7 @@ def check_isolation(requirements: str) -> Finding | None:
     )
 
 
-def _check_version(line: Line, file: RequirementsFile, image: Image | None) -> Iterator[Finding]:
+def _check_version(line: Line, file: RequirementsFile, image: Image | None, code: Path) -> Iterator[Finding]:
     requirement = line.requirement
     if requirement is None or requirement.url:
         return
@@ -134,6 +134,8 @@ def _check_version(line: Line, file: RequirementsFile, image: Image | None) -> I
     elif (here := _installed(line.name)) and line.name not in TORCH_FAMILY:
         version = here.version.partition("+")[0]
         if not _allows(line, version):
+            if not {one.top for one in imported(code)}.intersection(modules_of(line.name)):
+                return  # it is pinned for something else that is installed: here it is what came with that
             yield _at(
                 line,
                 "SM154",
