@@ -159,7 +159,7 @@ def test_what_was_verified_is_passed_on_and_nothing_else():
         ("authorization", "AWS4-HMAC-SHA256 Credential=KEY/20260101/us-west-2/lambda/aws4_request, secret"),
     )
     query = "a=b&X-Amz-Signature=0&X-Amz-Credential=c&X-Amz-Date=d&c="
-    claim = replace(CLAIM, signed_headers=("host", "x-amz-date", "x-moto-account-id"))
+    claim = CLAIM._replace(signed_headers=("host", "x-amz-date", "x-moto-account-id"))
     passed = elsewhere._message(Request("POST", "/a%20b", query, headers, Body.of(b"body")), claim, b"body").decode()
     assert passed == (
         "POST /a%20b?a=b&c= HTTP/1.1\r\n"

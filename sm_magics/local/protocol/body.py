@@ -66,7 +66,6 @@ class Body:
 
     def end(self) -> None:
         """Say that it is complete."""
-        self.awaits_word = False
         self.is_complete = True
         self._tell()
 

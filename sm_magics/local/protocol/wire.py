@@ -102,7 +102,7 @@ class Request:
         declared = self.header("content-length")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
-        if self.content.is_complete and self.content.size <= limit:
+        if self.content.is_complete and self.content.size <= limit and not self.content.awaits_word:
             return self.content.taken()
         pieces = []
         size = 0
