@@ -20,7 +20,13 @@ export interface IAccount {
   region: string | null;
   profile: string;
   credentials:
-    'ok' | 'absent' | 'expired' | 'denied' | 'unreachable' | 'waiting';
+    | 'ok'
+    | 'absent'
+    | 'expired'
+    | 'denied'
+    | 'unreachable'
+    | 'unknown'
+    | 'waiting';
   account: string | null;
   user: string | null;
   problem: IProblem | null;

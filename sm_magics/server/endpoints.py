@@ -57,7 +57,7 @@ async def _at(call: Call, place: Place, now: datetime, *, is_fresh: bool) -> dic
             ("details", place),
             lambda: _learn(call.state, place, known, found),
             seconds=0.0,
-            patience=0.0 if answer.is_waiting else _PATIENCE / 2,
+            patience=0.0 if answer.is_waiting else _PATIENCE / 6,
         )
     removing = call.state.removals.running
 

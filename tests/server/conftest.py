@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
 import tarfile
+import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,3 +171,49 @@ def faults(as_aws, jp_serverapp, monkeypatch):
     monkeypatch.setattr(watching, "aws_session", made)
     found.region = as_aws
     return found
+
+
+TRAINING_IMAGE = "763104351884.dkr.ecr.us-west-2.amazonaws.com/pytorch-training:2.6.0-cpu-py312-ubuntu22.04-sagemaker"
+SCRIPT = "print('loss=0.25 token=abcdefabcdef', flush=True)\nraise KeyError('no such column')\n"
+
+
+@pytest.fixture(scope="session")
+def trained(machine_home):
+    """The name of a job that has failed."""
+    pytest.importorskip("torch")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SM_MAGICS_HOME", str(machine_home.home))
+        here = hosting.connect(Settings())
+        bucket, name = "server-jobs", f"job-{uuid.uuid4().hex[:8]}"
+        s3, client = here.client("s3"), here.client("sagemaker")
+        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": here.region})
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+            member = tarfile.TarInfo("train.py")
+            member.size = len(SCRIPT)
+            tar.addfile(member, io.BytesIO(SCRIPT.encode()))
+        s3.put_object(Bucket=bucket, Key="sourcedir.tar.gz", Body=buffer.getvalue())
+        client.create_training_job(
+            TrainingJobName=name,
+            AlgorithmSpecification={
+                "TrainingImage": TRAINING_IMAGE,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}],
+            },
+            RoleArn=f"arn:aws:iam::{here.account}:role/training",
+            HyperParameters={
+                "sagemaker_program": '"train.py"',
+                "sagemaker_submit_directory": f'"s3://{bucket}/sourcedir.tar.gz"',
+                "epochs": "3",
+                "hub_token": '"abcdef0123456789"',
+            },
+            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/output"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+            StoppingCondition={"MaxRuntimeInSeconds": 3600},
+        )
+        deadline = time.monotonic() + 120
+        while client.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] in {"InProgress", "Stopping"}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return name
