@@ -9,6 +9,7 @@ from datetime import datetime
 import ipywidgets
 
 from sm_magics.hosting import Diagnosis, Endpoint, composition, cost, measuring, removal, usual
+from sm_magics.hosting.verifying import Verification
 
 from . import followed, page, render, widgets
 from .asking import Question, Words
@@ -39,6 +40,8 @@ class EndpointCard(LiveCard):
         Called once it is deleted from here.
     explain
         Returns why it failed.
+    verify
+        Sends it the sample that was recorded with its package, where nobody waited for it; returns what came of that.
     ours
         The kernel's own torch and Python, as versions; empty where unknown.
     notebook
@@ -54,12 +57,14 @@ class EndpointCard(LiveCard):
         panel: Callable[[Endpoint], ipywidgets.Widget] | None = None,
         ended: Callable[[Endpoint], None] | None = None,
         explain: Callable[[Endpoint], Diagnosis | None] = Endpoint.explain,
+        verify: Callable[[Endpoint], Verification | None] = lambda _: None,
         ours: tuple[str, str] = ("", ""),
         notebook: str = "",
         ticks: Clock = clock,
     ) -> None:
         self._ended = ended or (lambda _: None)
         self._explain = explain
+        self._verify, self._asked = verify, ""
         self._panel, self._make_panel = None, panel
         self._looked = float("-inf")
         self._is_composed = False
@@ -105,6 +110,10 @@ class EndpointCard(LiveCard):
                 self.learn(usual=usual.seconds(endpoint.where, self.known.kind))
         if self.known.state in {page.BAD, page.WARN} and self.known.failure is None:
             self.learn(failure=self._explain(endpoint))
+        if endpoint.is_in_service and endpoint.verified is None and self._asked != endpoint.config_name:
+            self._asked = endpoint.config_name
+            # A model may think for a minute.
+            widgets.in_background(lambda: self._note_verification(endpoint), lambda _: None)
         pause = _MEASURED[endpoint.where == followed.LOCAL]
         if endpoint.is_in_service and now - self._looked >= pause:
             self._looked = now
@@ -114,6 +123,14 @@ class EndpointCard(LiveCard):
         if self.known.has_ended:
             return float("inf")
         return SECOND if endpoint.is_moving or not endpoint.status else pause
+
+    def _note_verification(self, endpoint: Endpoint) -> None:
+        """Learn whether it answers its sample, unless it serves something else by then."""
+        found = self._verify(replace(endpoint))
+        present = replace(self.known.endpoint)
+        if found is not None and present.is_in_service and present.config_name == endpoint.config_name:
+            present.note_verification(found)
+            self.learn(endpoint=present)
 
     def printed(self) -> list[str]:
         """Return its log."""

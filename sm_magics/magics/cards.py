@@ -121,6 +121,7 @@ class Cards:
             panel=self._panel,
             ended=self._forget,
             explain=self._explain,
+            verify=self._session.samples,
             ours=versions(),
             notebook=self._session.notebook_path,
         )

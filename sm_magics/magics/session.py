@@ -19,6 +19,7 @@ from sm_magics.errors import ExpressionError, SmMagicsError
 from sm_magics.settings import LOCAL, Settings, resolve
 
 from .cards import Cards
+from .samples import Samples
 
 if TYPE_CHECKING:
     from sm_magics.authoring import Author
@@ -59,6 +60,7 @@ class SmMagics(Configurable):
         self.proofs: list[tuple[Report, tuple[object, ...]]] = []  # with what was proven, how, and with which sample
         self.completer: Any = None
         self.cards = Cards(self)
+        self.samples = Samples(self)
         self._results: list[Any] = []  # of the running cell
         self._formatters: dict[type, Any] = {}  # what showed their types before
 

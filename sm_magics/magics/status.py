@@ -15,12 +15,11 @@ from sm_magics.settings import LOCAL
 
 from . import following, parsing
 from .cards import located
-from .session import SessionMagics, SmMagics
+from .session import SessionMagics
 
 if TYPE_CHECKING:
     from sm_magics.hosting import Endpoint
     from sm_magics.hosting.cost import Cost
-    from sm_magics.hosting.verifying import Verification
 
 _MOST_PRICED = 50
 """Endpoints that are asked what they run on, two requests each."""
@@ -29,11 +28,6 @@ _MOST_PRICED = 50
 @magics_class
 class StatusMagics(SessionMagics):
     """How endpoints are."""
-
-    def __init__(self, session: SmMagics) -> None:
-        super().__init__(session)
-        # What came of the recorded sample, by place, name and configuration.
-        self._answers: dict[tuple[str, str, str], Verification] = {}
 
     @line_magic
     @parsing.magic
@@ -54,7 +48,7 @@ class StatusMagics(SessionMagics):
         endpoint.outcome = ""  # how it is, not what a deployment did
         endpoint = endpoint.wait() if options.wait else endpoint.fetch()
         endpoint.notes, endpoint.verified = (), None
-        endpoint.note_verification(self._verification(endpoint))
+        endpoint.note_verification(self.session.samples(endpoint))
         if endpoint.where != LOCAL:
             cost.note(endpoint)
         shown = render.endpoint(endpoint, located(self.session, endpoint.explain(), endpoint))
@@ -119,23 +113,6 @@ class StatusMagics(SessionMagics):
         lines = endpoint.logs()
         self.session.show(render.log(endpoint.name, endpoint.place, lines, options.tail))
         return self.session.result(lines, options.out)
-
-    def _verification(self, endpoint: Endpoint) -> Verification | None:
-        """Return what came of the package's recorded sample, which is sent once for each configuration in service."""
-        package = self.session.last_package
-        if package is None or package.sample is None or endpoint.is_rolled_back:
-            return None
-        from sm_magics.hosting import verifying
-
-        if not verifying.serves(endpoint, package):
-            return None
-        key = (endpoint.where, endpoint.name, endpoint.config_name)
-        if key not in self._answers:
-            found = verifying.verify(endpoint, package, self.session.proof(package))
-            if found is None or found.answered is None:
-                return found  # asked again the next time
-            self._answers[key] = found
-        return self._answers[key]
 
 
 def _note(endpoints: Sequence[Endpoint], places: set[str]) -> dict[tuple[str, str], Cost]:

@@ -13,6 +13,7 @@ from sm_magics.display.clock import Clock
 from sm_magics.hosting import Endpoint
 from sm_magics.hosting.measuring import Measured
 from sm_magics.hosting.removal import Removal
+from sm_magics.hosting.verifying import Verification
 from sm_magics.progress import StatusChanged, StatusUnknown
 
 PATIENCE = 60
@@ -124,6 +125,28 @@ def test_a_failure_shows_its_traceback_and_the_card_asks_no_more(made):
     tell("Deleted")
     assert not endpoint.is_watched
     assert buttons(card) == {}
+
+
+def test_one_that_nobody_waited_for_is_sent_its_sample_once_it_is_in_service(made):
+    asked = []
+
+    def verify(endpoint):
+        asked.append(endpoint.config_name)
+        return Verification(True, "Verified: it answers the recorded sample.")
+
+    card, endpoint, tell = made(verify=verify)
+    card.tick(0.0)
+    assert asked == []
+    tell("InService")
+    eventually(lambda: "in service, verified" in html(card))
+    assert "Verified: it answers" in html(card)
+    tell("Updating")
+    tell("InService")
+    assert "in service, verified" in html(card)
+    assert asked == ["digits-1"]
+    endpoint.config_name = "digits-2"  # updated: what was said of the former is not said of this
+    tell("InService")
+    eventually(lambda: asked == ["digits-1", "digits-2"])
 
 
 def test_what_keeps_the_watcher_from_asking_is_shown_until_it_is_over(made):
