@@ -117,12 +117,15 @@ async def settings(call: Call) -> dict[str, Any]:
 
 def _settings(version: str) -> dict[str, Any]:
     known = resolve({})
+    region = known.region
     profiles: tuple[str, ...] = ()
     with suppress(SmMagicsError):  # the status says so
+        region = region or Place("").named().where
+    with suppress(SmMagicsError):
         profiles = places.profiles()
     return {
         "version": version,
-        "region": known.region,
+        "region": region,
         "profile": known.profile,
         "instance_type": known.instance_type,
         "role": known.role,

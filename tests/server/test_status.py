@@ -108,6 +108,13 @@ async def test_what_can_be_set_is_listed(ask, tmp_path, monkeypatch):
     assert "abcdefabcdef" not in str(answer.body)
 
 
+async def test_the_region_is_aws_s_own_default_where_nothing_else_is_set(ask, monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "sa-east-1")
+    assert (await ask("settings")).body["region"] == "sa-east-1"
+    monkeypatch.setenv("SM_MAGICS_REGION", "local")
+    assert (await ask("settings")).body["region"] == "local"
+
+
 async def test_a_configuration_that_cannot_be_read_has_no_profiles(ask, tmp_path, monkeypatch):
     (tmp_path / "aws-config").write_text("no configuration")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
