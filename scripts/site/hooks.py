@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import magics_pages
 import policy
@@ -60,6 +61,16 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
     if strangers:
         raise PluginError(f"{page.file.src_uri} loads from elsewhere: {', '.join(strangers)}")
     return output
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Refuse a site with links to files that it does not have: what is put in as HTML, MkDocs does not look at."""
+    site = Path(config.site_dir)
+    for page in site.rglob("*.html"):
+        for link in re.findall(r'(?:src|href)="([^"#?]+)', page.read_text()):
+            is_local = not re.match(r"[a-z]+:|//|/", link)
+            if is_local and not (page.parent / unquote(link)).exists():
+                raise PluginError(f"{page.relative_to(site)} links to {link}, which is not there")
 
 
 def on_pre_build(**_: Any) -> None:

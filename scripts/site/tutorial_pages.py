@@ -64,7 +64,7 @@ def _shown(made: Tutorials, mark: str, output: Any) -> str:
     data = output.get("data", {})
     if "image/png" in data:
         made.files[f"tutorials/{mark}.png"] = base64.b64decode(data["image/png"])
-        return f'<img alt="{html.escape(data.get("text/plain", "plot"))}" src="../{mark}.png">'
+        return f'<img alt="{html.escape(data.get("text/plain", "plot"))}" src="{mark}.png">'
     if "text/html" in data:
         return str(data["text/html"])
     return _text(data.get("text/plain", ""))
