@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
-from sm_magics import errors
+from sm_magics import errors, seen
 from sm_magics.hosting import Origin, artifacts, begun, connect, deploy, deploying, endpoints, removal
 from sm_magics.hosting.variants import DataCapture, Options, Serverless
 from sm_magics.packaging import Package
@@ -135,6 +135,14 @@ def test_a_change_updates_and_the_plan_names_what_goes(name, pack, settings, sen
     made = ["PutObject", "CreateModel", "CreateEndpointConfig", "UpdateEndpoint"]
     assert changing(sent)[:4] == made
     assert set(changing(sent)[4:]) == {"DeleteEndpointConfig", "DeleteModel", "DeleteObject"}
+
+
+def test_what_is_deployed_and_deleted_is_noted_for_who_loads_the_extension(name, pack, settings):
+    endpoint = put(pack("one"), name, settings)
+    noted = {one.name: one for one in seen.all_of_them()}[name]
+    assert (noted.where, noted.created) == (settings.region, endpoint.created.timestamp())
+    removal.remove(removal.of(endpoint))
+    assert name not in {one.name for one in seen.all_of_them()}
 
 
 def test_only_what_changed_is_sent_again(name, pack, settings, sent):

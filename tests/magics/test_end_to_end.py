@@ -452,6 +452,17 @@ def test_the_service_killed_between_two_cells_is_started_again_by_the_next(live,
     assert left_over(live.name) == []
 
 
+def test_what_is_deployed_with_a_sample_is_verified(live):
+    endpoint = live.succeed(f"%sm_deploy net -e {live.name} --sample x")
+    said = "Verified: it answers the recorded sample as the notebook does."
+    assert endpoint.verified is True
+    assert said in live.text
+    live.succeed("%sm_status")
+    assert said in live.text
+    changed = live.succeed(f"%sm_deploy net -e {live.name} --sample x --no-check --env WORD=other")
+    assert (changed.outcome, changed.verified) == ("updated", True)
+
+
 def test_no_wait_returns_at_once_and_the_next_prediction_waits(live):
     endpoint = live.succeed(f"%sm_deploy net -e {live.name} --no-wait")
     assert endpoint.outcome == "created"
