@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sm_magics import magics
+from sm_magics.home import home
 
 LINE = {
     *("sm_package", "sm_deploy", "sm_check", "sm_delete", "sm_predict", "sm_status", "sm_endpoints", "sm_logs"),
@@ -108,3 +109,18 @@ def test_unloading_in_the_cell_that_made_a_result_leaves_no_formatter(notebook, 
     assert formatter.type_printers == before
     notebook.succeed("made")
     assert "[1, 2]" in capsys.readouterr().out
+
+
+def test_loading_says_how_one_begins_until_something_was_deployed(notebook, monkeypatch, capsys):
+    monkeypatch.setattr(type(notebook.session), "is_alive", True)
+    notebook.shell.run_line_magic("reload_ext", "sm_magics")
+    assert "%sm_deploy MODEL" in capsys.readouterr().out
+    (home() / "state.sqlite3").touch()  # SageMaker on this machine has run
+    notebook.shell.run_line_magic("reload_ext", "sm_magics")
+    assert capsys.readouterr().out == ""
+
+
+def test_where_nobody_reads_it_loading_says_nothing(notebook, monkeypatch, capsys):
+    monkeypatch.setattr(type(notebook.session), "is_alive", False)
+    notebook.shell.run_line_magic("reload_ext", "sm_magics")
+    assert capsys.readouterr().out == ""
