@@ -18,7 +18,9 @@ from typing import NamedTuple, cast
 import httptools
 
 from .encoding import LAST_CHUNK, encode, encode_chunk, encode_head, has_body
-from .messages import Answer, Headers, Request
+from .headers import aggregated
+from .known import KnownHeads
+from .messages import Answer, Request
 from .stream import Stream, StreamBroken
 
 # Netty's limits, with which TorchServe runs: bytes of the request line and of all headers.
@@ -28,7 +30,6 @@ _MOST_WAITING = 8  # pipelined requests of one connection that are read before t
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIRST_ERROR = 400
 _NOT_PLAIN = {b"expect", b"transfer-encoding", b"upgrade"}
-_MOST_KNOWN = 64  # heads of requests that are remembered
 
 Respond = Callable[[Request], "Answer | asyncio.Future[Answer | Stream]"]
 
@@ -39,16 +40,6 @@ class _Received(NamedTuple):
     content: Request | Answer
     keep_alive: bool
     chunked: bool = False  # the client takes an answer in chunks: it speaks HTTP/1.1
-
-
-class _Known(NamedTuple):
-    """What a head said when it was parsed: clients send the same one with every request."""
-
-    method: str
-    path: str
-    headers: Headers
-    length: int  # bytes of the body
-    chunked: bool
 
 
 class Front:
@@ -70,7 +61,7 @@ class Front:
         self.busy: set[Connection] = set()  # those whose client has gone away, too
         self.finished = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
-        self.known: dict[bytes, _Known] = {}
+        self.known = KnownHeads()
 
     def connect(self) -> Connection:
         """Return the protocol of a new connection."""
@@ -103,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._on_port = False  # else on a Unix socket, where no web page leads
         self._parser = httptools.HttpRequestParser(self)
         self._between = True  # no request has begun
-        self._unknown, self._came = b"", 0  # what may be the head of the next request, and bytes that came with it
+        self._began_with = b""  # what came when no request was under way
         self._start = b""  # of a request whose method is not complete
         self._method: bytes | None = None
         self._url = b""
@@ -162,35 +153,14 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         if self._between:
-            self._unknown = b""
-            if not self._start and self._recognise(data):
+            known = None if self._start else self._front.known.find(data)
+            if known is not None:
+                self._received(known[0], keep_alive=True, chunked=known[1])
                 return
+            self._began_with = b"" if self._start else data
             data = self._take_method(data)
         if data:
             self._feed(data)
-
-    def _recognise(self, data: bytes) -> bool:
-        """Take a request that came in one piece behind a head that is known, byte for byte. Return whether it is."""
-        end = data.find(b"\r\n\r\n") + 4
-        head = data[:end]
-        known = self._front.known.get(head)
-        if known is None:
-            self._unknown, self._came = head, len(data)
-            return False
-        if len(data) - end != known.length:
-            return False
-        request = Request(known.method, known.path, known.headers, data[end:])
-        self._received(request, keep_alive=True, chunked=known.chunked)
-        return True
-
-    def _remember(self, request: Request, *, chunked: bool) -> None:
-        """Know the head of this request from now on, if it came with the body and nothing else."""
-        if not self._unknown or len(self._unknown) + len(request.body) != self._came:
-            return
-        if len(self._front.known) >= _MOST_KNOWN:
-            self._front.known.clear()
-        known = _Known(request.method, request.path, request.headers, len(request.body), chunked)
-        self._front.known[self._unknown] = known
 
     def _feed(self, data: bytes) -> None:
         was_in_head = self._in_head
@@ -322,7 +292,7 @@ class Connection(asyncio.Protocol):
         self._body = []
         plain = b"content-length" in self._fields and not self._fields.keys() & _NOT_PLAIN
         if not plain:
-            self._headers = _aggregated(self._headers, len(body))
+            self._headers = aggregated(self._headers, len(body))
         request = Request(
             method,
             self._url.decode("latin-1"),
@@ -331,7 +301,8 @@ class Connection(asyncio.Protocol):
         )
         keep_alive, chunked = self._parser.should_keep_alive(), self._parser.get_http_version() != "1.0"
         if plain and keep_alive:
-            self._remember(request, chunked=chunked)
+            self._front.known.add(self._began_with, request, chunked=chunked)
+        self._began_with = b""
         self._received(request, keep_alive=keep_alive, chunked=chunked)
 
     def _bad_request(self) -> None:
@@ -411,20 +382,6 @@ class Connection(asyncio.Protocol):
             if self._transport is not None and not received.chunked:
                 self._transport.abort()
         self._go_on()
-
-
-def _aggregated(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a request whose body has been put together: as Netty's aggregator leaves them."""
-    kept, codings, told = [], [], False
-    for name, value in headers:
-        lower = name.lower()
-        if lower == b"transfer-encoding":
-            if value.lower() != b"chunked":
-                codings.append((lower, value))
-        elif lower != b"expect" or value.lower() != b"100-continue":
-            kept.append((name, value))
-            told = told or lower == b"content-length"
-    return [*kept, *codings] if told else [*kept, *codings, (b"content-length", b"%d" % length)]
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
-"""The order of headers that went through a Java ``HashMap``, as all that TorchServe hands on do.
+"""What becomes of headers on their way through TorchServe.
 
-It is what handlers see, and it decides where names differ only in case: the toolkit takes the first that looks like a
+All that it hands on went through a Java ``HashMap``. Its order is what handlers see, and it decides where names differ only in case: the toolkit takes the first that looks like a
 Content-Type, and of an answer's headers the last one stays.
 """
 
@@ -34,3 +34,17 @@ def _hash(name: str) -> int:
     for unit in memoryview(name.encode("utf-16-le", "surrogatepass")).cast("H"):
         code = (code * 31 + unit) & 0xFFFFFFFF
     return code ^ code >> 16
+
+
+def aggregated(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a request whose body has been put together: as Netty's aggregator leaves them."""
+    kept, codings, told = [], [], False
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"transfer-encoding":
+            if value.lower() != b"chunked":
+                codings.append((lower, value))
+        elif lower != b"expect" or value.lower() != b"100-continue":
+            kept.append((name, value))
+            told = told or lower == b"content-length"
+    return [*kept, *codings] if told else [*kept, *codings, (b"content-length", b"%d" % length)]
