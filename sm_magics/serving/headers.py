@@ -1,7 +1,7 @@
 """What becomes of headers on their way through TorchServe.
 
-All that it hands on went through a Java ``HashMap``. Its order is what handlers see, and it decides where names differ only in case: the toolkit takes the first that looks like a
-Content-Type, and of an answer's headers the last one stays.
+All that it hands on went through a Java ``HashMap``. Its order is what handlers see, and it decides where names differ
+only in case: the toolkit takes the first that looks like a Content-Type, and of an answer's headers the last one stays.
 """
 
 from __future__ import annotations
