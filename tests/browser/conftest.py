@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,9 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 _MOST = 600
 """Seconds of a test on a machine that is busy with other things."""
+
+_WRITTEN = ("code", ".sm_magics.json", "model.pth", "model.tar.gz")
+"""What the magics write beside a notebook."""
 
 _FAILURES = Path(__file__).parents[2] / "build" / "browser"
 """Where the pages of tests that failed are pictured."""
@@ -83,6 +87,9 @@ def open_notebook(a_browser: Browser, lab: Lab, request) -> Iterator[Callable[..
             with contextlib.suppress(Error):
                 notebook.page.screenshot(path=_FAILURES / f"{Path(notebook.name).stem}.png", timeout=10_000)
         notebook.close()
+    for name in _WRITTEN:  # by another notebook, which the next one would not be allowed to replace
+        path = lab.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if not has_failed:
         for notebook in opened:
             notebook.assert_quiet()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import scenes
 from accessibility import serious
 from playwright.sync_api import expect
@@ -213,11 +212,3 @@ def test_a_table_a_job_and_a_package_are_alive_and_worked_by_keyboard(open_noteb
 def names(table):
     """Return the names in a table, as they stand below each other."""
     return table.locator(".sm-grid tr:not(.sm-said) td:nth-child(2)").all_inner_texts()
-
-
-@pytest.fixture(autouse=True)
-def _files_of_the_lab(lab):
-    """What a test leaves for the next one to find is only what it names itself."""
-    yield
-    for path in (lab.root / "code").glob("*") if (lab.root / "code").is_dir() else ():
-        path.unlink()
