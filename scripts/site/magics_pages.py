@@ -49,10 +49,13 @@ def _page(name: str, kinds: list[str], parser: argparse.ArgumentParser) -> str:
     summary, _, rest = inspect.cleandoc(parser.description or "").partition("\n")
     positional = [action for action in parser._actions if not action.option_strings]  # noqa: SLF001 - no public list
     options = [action for action in parser._actions if action.option_strings]  # noqa: SLF001
-    usage = " ".join([_called(name, kinds), *(_usage(action) for action in positional)])
-    parts = [f"# {_called(name, kinds)}", _escaped(summary), f"```\n{usage}{' [options]' if options else ''}\n```"]
-    if "cell" in kinds:
-        parts[-1] = parts[-1].replace("\n```", "\nthe cell\n```") if kinds == ["cell"] else parts[-1]
+    words = [*(_usage(action) for action in positional), *(["[options]"] if options else [])]
+    usage = {
+        "line": " ".join([f"%{name}", *words, *(["EXPRESSION"] if kinds == ["line", "cell"] else [])]),
+        "cell": " ".join([f"%%{name}", *words]) + "\nthe cell",
+    }
+    shown = "\n\n".join(usage[kind] for kind in kinds)
+    parts = [f"# {_called(name, kinds)}", _escaped(summary), f"```\n{shown}\n```"]
     parts.append(_escaped(rest.strip()))
     if positional:
         parts.append(_table("argument", positional))
