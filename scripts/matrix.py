@@ -22,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from importlib.metadata import requires
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,11 +57,23 @@ class Row:
         self.seconds[what] = time.perf_counter() - started
 
 
+def dependencies() -> list[str]:
+    """Return what the package depends on, as pyproject.toml says it now."""
+    text = (ROOT / "pyproject.toml").read_text()
+    lines = text.partition("\ndependencies = [\n")[2].partition("\n]\n")[0].splitlines()
+    return [line.strip(' ",') for line in lines if not line.lstrip().startswith("#")]
+
+
 def floors() -> tuple[str, ...]:
     """Return every dependency of the package at the oldest version that pyproject.toml allows."""
-    own = [line for line in requires("sm-magics") or () if "extra ==" not in line]
-    matches = [re.match(r"([\w-]+)>=([\d.]+)", line) for line in own]
+    matches = [re.fullmatch(r"([\w-]+)>=([\d.]+)", line) for line in dependencies()]
     return tuple(f"{match[1]}=={match[2]}" for match in matches if match)
+
+
+def torch() -> str:
+    """Return the PyTorch that is tested with: that of constraints.txt."""
+    pin = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    return pin[0] if pin else "torch"
 
 
 CONFORMANCE = "tests/local/conformance/test_{}.py".format
@@ -103,7 +114,7 @@ def interpreter(version: str) -> str | None:
 
 def environment(row: Row) -> Path:
     """Return where a row's environment is, or will be: what goes into it says where."""
-    declared = [(ROOT / name).read_text() for name in ("pyproject.toml", "constraints.txt")] if not row.client else []
+    declared = [dependencies(), torch()] if not row.client else []
     week = date.today().isocalendar()[:2]  # noqa: DTZ011 - the week of whoever runs this
     content = repr((row.python, row.packages, row.client or str(ROOT), declared, TEST_TOOLS, week))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -127,8 +138,7 @@ def make(row: Row) -> Path | None:
         options = ("--quiet", "--disable-pip-version-check", "--no-compile")
         install = [str(wanted / "bin" / "python"), "-m", "pip", "install", *options]
         if "torch" in row.packages:  # by itself first: a range would take the newest build, with CUDA
-            pin = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-            subprocess.run([*install, pin[0] if pin else "torch"], check=True)
+            subprocess.run([*install, torch()], check=True)
         own = () if row.client else (*TEST_TOOLS, "--editable", str(ROOT))
         subprocess.run([*install, *own, *row.packages], check=True)
         complete.touch()
