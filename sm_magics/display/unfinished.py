@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
+from sm_magics.hosting.begun import BEGUN, CLEARING, FAILED
 from sm_magics.hosting.leftovers import Leftovers
 from sm_magics.hosting.unfinished import Started
 
 from . import page
 from .page import OK, WARN, Shown
-from .timeline import duration
 
-_MOMENT = 60.0
-"""Seconds that nobody counts."""
+_LEFT = {
+    BEGUN: "broken off",
+    FAILED: "failed; what was made for it is still there",
+    CLEARING: "in service; what it served before is still there",
+}
 
 
 def listed(value: Leftovers) -> Shown:
-    """Return what was broken off, with the commands that complete it and that take it away."""
-    now = time.time()
+    """Return what did not come to its end, with the commands that complete it and that take it away."""
     rows: list[tuple[object, ...]] = []
     for one in value.deployments:
         where = "this machine" if one.where == "local" else one.where
-        left = "its former version is not cleared away" if one.is_clearing else "not completed"
-        rows.append((page.dim("deployment"), one.name, where, _ago(one.when, now), left))
+        rows.append((page.dim("deployment"), one.name, where, _LEFT[one.state]))
     rows += [
-        (page.dim("upload"), _short(one.uri), one.region, _ago(one.begun, now), "its parts lie in S3")
-        for one in value.uploads
+        (page.dim("upload"), _short(one.uri), one.region, "broken off; its parts lie in S3") for one in value.uploads
     ]
-    count = len(value.deployments) + len(value.uploads)
+    counts = [(len(value.deployments), "deployment"), (len(value.uploads), "upload")]
     return page.card(
         WARN,
         "unfinished",
-        f"{count} broken off",
+        " and ".join(f"{number} {kind}{'s' if number > 1 else ''}" for number, kind in counts if number),
         page.table(rows),
-        page.paragraph("The same %sm_deploy again goes on where it broke off."),
+        page.paragraph("%sm_deploy again goes on where it ended, and sends nothing twice."),
         page.paragraph("What is left is taken away by:", code="%sm_delete --unfinished"),
     )
 
 
 def nothing() -> Shown:
-    """Return that nothing was broken off."""
+    """Return that nothing is left."""
     said = page.paragraph("What was begun elsewhere goes by its endpoint's name:", code="%sm_delete NAME --region R")
     return page.card(OK, "unfinished", "nothing known", said)
 
@@ -50,10 +49,6 @@ def ended(uploads: Sequence[Started], failed: Sequence[str]) -> Shown:
     parts = [page.table([(page.dim("upload"), _short(one.uri), one.region) for one in uploads])] if uploads else []
     parts += [page.paragraph(f"Not ended: {line}") for line in failed]
     return page.card(WARN if failed else OK, "uploads", f"{len(uploads)} ended", *parts)
-
-
-def _ago(when: float, now: float) -> object:
-    return page.dim(f"{duration(round(now - when))} ago" if now - when >= _MOMENT else "just now")
 
 
 def _short(uri: str) -> str:

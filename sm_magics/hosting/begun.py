@@ -19,8 +19,12 @@ from pathlib import Path
 from sm_magics.errors import EndpointConflictError
 from sm_magics.home import home
 
+BEGUN, FAILED, CLEARING = "begun", "failed", "clearing"
+
 PATIENCE = 60.0
 """Seconds to wait for who only clears away what an endpoint served before."""
+
+_LONGEST = 1 << 16  # bytes of a record
 
 _MOMENT = 1.0
 """Seconds in which the lock becomes free if nobody has it but those who look whether somebody has."""
@@ -40,8 +44,8 @@ class Begun:
         The AWS profile that it was begun with.
     config_name
         The endpoint configuration that SageMaker has been asked for; empty as long as it has not been.
-    is_clearing
-        Whether all that is left to do is to take away what the endpoint served before.
+    state
+        `BEGUN`, `FAILED`, or `CLEARING`: all that is left to do is to take away what the endpoint served before.
     follower
         The process that will do it once it can, while other cells run; 0 if there is none.
     when
@@ -53,7 +57,7 @@ class Begun:
     upload: str = ""
     profile: str = ""
     config_name: str = ""
-    is_clearing: bool = False
+    state: str = BEGUN
     follower: int = 0
     when: float = field(default_factory=time.time)
 
@@ -69,6 +73,12 @@ class Attempt:
         content = json.dumps(asdict(begun)).encode()
         os.pwrite(self._descriptor, content, 0)
         os.ftruncate(self._descriptor, len(content))
+
+    def go_on(self, state: str, follower: int = 0) -> None:
+        """Write down how far it has come, if anything was begun, and which process does the rest; 0: none."""
+        record = _read_from(os.pread(self._descriptor, _LONGEST, 0))
+        if record is not None:
+            self.begin(replace(record, state=state, follower=follower))
 
     def end(self) -> None:
         """Write down that nothing is left to do."""
@@ -114,12 +124,11 @@ def broken_off() -> list[Begun]:
     return sorted(found, key=lambda begun: begun.when)
 
 
-def follow(where: str, name: str, follower: int) -> None:
-    """Note which process does what is left to do; 0: none does."""
-    record = of(where, name)
-    if record is not None:
+def leave(where: str, name: str, state: str) -> None:
+    """Note that nobody does the rest any more. Whoever is deploying to it just now is not disturbed."""
+    if of(where, name) is not None:
         with suppress(EndpointConflictError), alone(where, name) as attempt:
-            attempt.begin(replace(record, follower=follower))
+            attempt.go_on(state)
 
 
 def forget(where: str, name: str) -> None:
@@ -133,7 +142,7 @@ def _has_taken(descriptor: int, where: str, name: str) -> bool:
     start = time.monotonic()
     while not _locked(descriptor):
         begun = of(where, name)
-        if time.monotonic() - start >= (PATIENCE if begun is not None and begun.is_clearing else _MOMENT):
+        if time.monotonic() - start >= (PATIENCE if begun is not None and begun.state == CLEARING else _MOMENT):
             return False
         time.sleep(0.05)
     return True
@@ -159,8 +168,15 @@ def _is_alive(process: int) -> bool:
 
 def _read(path: Path) -> Begun | None:
     try:
-        return Begun(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):  # nothing, or half of something
+        return _read_from(path.read_bytes())
+    except OSError:
+        return None
+
+
+def _read_from(content: bytes) -> Begun | None:
+    try:
+        return Begun(**json.loads(content))
+    except (ValueError, TypeError):  # nothing, or half of something
         return None
 
 

@@ -197,6 +197,9 @@ def _awaited(
         if has_former:
             superseding.clear_away_then(endpoint, attempt)
         raise
+    except EndpointFailed:
+        attempt.go_on(begun.FAILED)
+        raise
     left = superseding.clear_away(endpoint, attempt) if has_former else ""
     endpoint.notes = (left,) if left else ()
 

@@ -20,9 +20,7 @@ from .endpoints import IN_SERVICE, Endpoint
 
 def clear_away(endpoint: Endpoint, attempt: Attempt) -> str:
     """Take away what an endpoint that is in service does not use any more; return why that failed, empty if not."""
-    record = begun.of(endpoint.where, endpoint.name)
-    if record is not None:
-        attempt.begin(replace(record, is_clearing=True))
+    attempt.go_on(begun.CLEARING)
     try:
         removal.remove_superseded(endpoint)
     except SmMagicsError as error:  # the update itself is a success
@@ -52,9 +50,7 @@ class _Waiting:
     """Somebody who hears of an endpoint until its state settles."""
 
     def __init__(self, endpoint: Endpoint, attempt: Attempt) -> None:
-        record = begun.of(endpoint.where, endpoint.name)
-        if record is not None:
-            attempt.begin(replace(record, follower=os.getpid()))
+        attempt.go_on(begun.BEGUN, os.getpid())
         self._lock = threading.Lock()
         with self._lock:  # it may be told something before this has returned
             self._watch = endpoint.watch(self._hear)
@@ -72,7 +68,8 @@ class _Waiting:
 
     @staticmethod
     def _clear_away(endpoint: Endpoint) -> None:
+        is_served = endpoint.status == IN_SERVICE and not endpoint.is_rolled_back
         with suppress(SmMagicsError):  # the record stays
-            if endpoint.status == IN_SERVICE and not endpoint.is_rolled_back:
+            if is_served:
                 clear_away_late(endpoint)
-        begun.follow(endpoint.where, endpoint.name, 0)
+        begun.leave(endpoint.where, endpoint.name, begun.CLEARING if is_served else begun.FAILED)

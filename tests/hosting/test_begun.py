@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_who_only_clears_away_is_waited_for():
 
     def clear_away():
         with begun.alone("us-west-2", "digits") as attempt:
-            attempt.begin(Begun("us-west-2", "digits", is_clearing=True))
+            attempt.begin(Begun("us-west-2", "digits", state=begun.CLEARING))
             entered.set()
             left.wait(60)
             attempt.end()
@@ -104,15 +105,19 @@ def test_what_a_process_goes_on_with_is_not_broken_off_while_it_lives(home):
     mine = Begun("us-west-2", "digits")
     with begun.alone(mine.where, mine.name) as attempt:
         attempt.begin(mine)
-    begun.follow(mine.where, mine.name, os.getpid())
+    with begun.alone(mine.where, mine.name) as attempt:
+        attempt.go_on(begun.BEGUN, os.getpid())
     assert begun.broken_off() == []
-    begun.follow(mine.where, mine.name, 0)
-    assert begun.broken_off() == [mine]
+    begun.leave(mine.where, mine.name, begun.FAILED)
+    assert begun.broken_off() == [replace(mine, state=begun.FAILED)]
     process = multiprocessing.get_context("fork").Process(target=int)
     process.start()
     process.join(60)
-    begun.follow(mine.where, mine.name, process.pid)
+    with begun.alone(mine.where, mine.name) as attempt:
+        attempt.go_on(begun.CLEARING, process.pid)
     assert [one.name for one in begun.broken_off()] == ["digits"]
     begun.forget(mine.where, mine.name)
-    begun.follow(mine.where, mine.name, os.getpid())
+    begun.leave(mine.where, mine.name, begun.FAILED)
+    with begun.alone(mine.where, mine.name) as attempt:
+        attempt.go_on(begun.CLEARING)
     assert begun.of(mine.where, mine.name) is None

@@ -223,7 +223,7 @@ def test_what_was_broken_off_is_listed_and_goes_with_one_command(notebook, endpo
         return [one["Key"] for one in found if one["Key"] == broken_off]
 
     notebook.succeed(f"%sm_endpoints --region {endpoint.where}")
-    for said in (endpoint.name, "not completed", "its parts lie in S3", "%sm_delete --unfinished"):
+    for said in (endpoint.name, "broken off", "its parts lie in S3", "%sm_delete --unfinished"):
         assert said in notebook.text
     check = {one.name: one for one in notebook.succeed("%sm_doctor")}["unfinished"]
     assert (check.status, check.fix) == ("warning", "%sm_delete --unfinished")
