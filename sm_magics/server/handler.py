@@ -36,6 +36,8 @@ class Handler(APIHandler):
         """Take what the route says; called by tornado."""
         self._route = route
         self._state = state
+        # A panel that looks every few seconds is nobody at work: a hub, and Studio, may end what is idle.
+        self._track_activity = self.request.method != "GET"
 
     @web.authenticated
     @authorized
@@ -56,12 +58,12 @@ class Handler(APIHandler):
             if not self._state.is_ready:
                 await asyncio.to_thread(_prepare)
                 self._state.is_ready = True
-            answer = await self._asked(who, path)
+            text = json.dumps(await self._asked(who, path), allow_nan=False)
         except Exception as error:  # noqa: BLE001 - told to the browser
             await self._refused(error)
             return
         self.set_status(status)
-        await self.finish(json.dumps(answer, allow_nan=False))
+        await self.finish(text)
 
     async def _asked(self, who: str, path: dict[str, str]) -> Any:
         from .call import Call, check_length

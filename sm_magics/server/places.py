@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sm_magics.errors import SmMagicsError
 from sm_magics.hosting import Connection, Endpoint, TrainingJob, connect, connection, machine, watching
@@ -74,7 +75,12 @@ class Place:
                     "!python -m sm_magics.local start",
                 )
             )
-        return connect(self.settings)
+        there = connect(self.settings)
+        if self.is_local:
+            events = there.client("sagemaker").meta.events
+            events.register("before-call.sagemaker.ListEndpoints", _only_looks, unique_id="sm-magics-look")
+            events.register("before-call.sagemaker.ListTrainingJobs", _only_looks, unique_id="sm-magics-look-jobs")
+        return there
 
     def named(self) -> Place:
         """Return the same place with its region's name, where AWS's default one is meant.
@@ -102,3 +108,8 @@ class Place:
             there = connect(self.settings)
             watching.renew(there)
             there._identity.clear()  # noqa: SLF001 - it may be somebody else's by then
+
+
+def _only_looks(params: dict[str, Any], **_: Any) -> None:
+    # The service ends when nobody has needed it for a time. A panel that is open does not keep it.
+    params["headers"]["x-sm-magics-look"] = "1"

@@ -84,7 +84,8 @@ def _looked_at(place: Place, name: str) -> dict[str, Any]:
         "program": job.program,
         "hyperparameters": masking.named(job.hyperparameters),
         "metrics": [
-            {"name": metric.name, "value": metric.value, "when": values.moment(metric.when)} for metric in job.metrics
+            {"name": metric.name, "value": values.number(metric.value), "when": values.moment(metric.when)}
+            for metric in job.metrics
         ],
         "diagnosis": endpoints.diagnosed(job.explain()),
         "attach": f"%sm_attach {job.name}{region}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,11 @@ def moment(when: datetime | None) -> str | None:
 def now() -> datetime:
     """Return the time."""
     return datetime.now(timezone.utc)
+
+
+def number(value: float) -> float | None:
+    """Return a number; None for what JSON has no number for."""
+    return value if math.isfinite(value) else None
 
 
 def dollars(amount: Decimal | None) -> float | None:

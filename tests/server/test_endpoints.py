@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from datetime import datetime
 
+import psutil
 import pytest
 from faulty import denied, refused
 
+from sm_magics.hosting.machine import ensure_running
 from sm_magics.server import endpoints
 
 
@@ -86,6 +89,16 @@ async def test_the_notebook_that_made_it_can_be_opened_where_it_lies_below_the_r
     assert below(str(jp_root_dir), "/etc/passwd") is None
     assert below(str(jp_root_dir), "a.ipynb") is None
     assert below("", str(jp_root_dir / "dir" / "a.ipynb")) is None
+
+
+async def test_looking_does_not_keep_this_machine_s_service_from_ending(ask, monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="sm", dir="/tmp") as home:
+        monkeypatch.setenv("SM_MAGICS_HOME", home)
+        monkeypatch.setenv("SM_MAGICS_IDLE_STOP", "1")
+        service = psutil.Process(ensure_running().pid)
+        while (await place(ask, "local"))["state"] != "stopped":
+            assert (await ask("training-jobs", query={"where": "local"})).status == 200
+        await asyncio.to_thread(psutil.wait_procs, [service], 120)  # it writes what is left to write
 
 
 async def test_nothing_is_started_where_nothing_runs(ask, tmp_path, monkeypatch):

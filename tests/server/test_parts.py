@@ -46,12 +46,19 @@ def test_what_looks_like_a_secret_is_masked(text):
         "KeyError: 'fc.weight'",
         "arn:aws:sagemaker:us-west-2:123456789012:endpoint/digits",
         "s3://sagemaker-us-west-2-123456789012/sm_magics/abc.tar.gz",
-        "2026-11-22 21:57:32 loss=0.25 tokens=512",
+        "2026-11-22 21:57:32 loss=0.25 tokens=51200 max_tokens: 51200, tokenizer=bert-base",
         'File "/opt/ml/model/code/inference.py", line 12, in model_fn',
     ],
 )
 def test_what_a_person_needs_is_not_masked(text):
     assert masking.text(text) == text
+
+
+def test_a_long_text_has_a_beginning_and_an_end():
+    shown = masking.text("begin " + "a-" * 1_000_000 + " end")
+    assert shown.startswith("begin a-a-")
+    assert shown.endswith("a-a- end")
+    assert len(shown) < 21_000
 
 
 @given(st.text())
@@ -69,6 +76,8 @@ def test_values_are_masked_by_their_names():
         "note": "password=••••",
         "none": None,
     }
+    assert masking.named({"max_tokens": 512, "author": "me"}) == {"max_tokens": 512, "author": "me"}
+    assert masking.named({"loss": float("nan")}) == {"loss": None}
     assert masking.named({"nested": {"secret": "x"}, "list": ["password=abcdef"], "empty_token": ""}) == {
         "nested": {"secret": "••••"},
         "list": ["password=••••"],

@@ -102,6 +102,15 @@ async def test_a_payload_is_no_larger_than_sagemaker_takes(ask):
     assert (answer.status, answer.error["code"]) == (413, "PayloadTooLarge")
 
 
+async def test_looking_is_no_activity_that_would_keep_a_server_from_being_idle(ask, jp_serverapp):
+    settings = jp_serverapp.web_app.settings
+    before = settings.get("api_last_activity")
+    assert (await ask("removals")).status == 200
+    assert settings.get("api_last_activity") == before
+    assert (await ask("cells", send={"notebook": "a.ipynb", "cells": []})).status == 200
+    assert settings["api_last_activity"] != before
+
+
 async def test_a_failure_of_ours_says_nothing_of_our_insides(ask, monkeypatch, caplog):
     from sm_magics.server import status
 
