@@ -97,7 +97,7 @@ def package(
         How long packaging and proving took.
     """
     state = OK if proof is None else report.state(proof)
-    what = f"package · {page.size(value.size)}" + (f" · proof {report.outcome(proof)}" if proof else "")
+    what = f"package · {page.size(value.size)}" + (f" · proof {report.outcome(proof)}" if proof is not None else "")
     sign = page.sign(state, page.SIGN[state])
     took = "" if seconds is None else timeline.duration(seconds)
     head = f'<p class="sm-head">{sign.html} <b>{page.escape(value.name)}</b> {page.dim(what).html}'
@@ -106,8 +106,8 @@ def package(
     parts += [page.paragraph(note) for note in value.notes]
     if stale:
         parts.append(page.paragraph(f"In inference.py, but not run in this session: {', '.join(stale)}."))
-    parts += report.parts(proof, has_times=True) if proof else []
-    parts += render.findings(proof.findings) if proof else []
+    parts += report.parts(proof, has_times=True) if proof is not None else []
+    parts += render.findings(proof.findings) if proof is not None else []
     rows: list[tuple[str, str | Part]] = [_row(one, notebook) for one in written]
     if needed is not None:
         many = f" and {len(needed) - _MOST} more" if len(needed) > _MOST else ""

@@ -195,9 +195,6 @@ class Report:
         """Whether no step failed."""
         return all(step.status != FAILED for step in self.steps)
 
-    def __bool__(self) -> bool:
-        return self.passed
-
     def step(self, name: str) -> Step | None:
         """Return the step of that name, None if the proof did not get there."""
         return next((step for step in self.steps if step.name == name), None)

@@ -11,7 +11,7 @@ from sm_magics.authoring import Author, CodeFolder
 from sm_magics.display import packaged
 from sm_magics.display.packaged import Source
 from sm_magics.packaging import Package, PackageFile
-from sm_magics.packaging.report import PASSED, Report, Step
+from sm_magics.packaging.report import FAILED, PASSED, Failure, Report, Step
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1) | st.sampled_from(
     ["<q>", "</pre></div>", "<script>alert(1)</script>", "&amp;", "a'b\"c"]
@@ -68,6 +68,14 @@ def test_it_says_where_it_comes_from_and_how_long_each_step_took(read):
     for words in ("620 ms", "310 ms", "0123456789abcdef", "written by %sm_package", "2.5.1", ">nothing<", "model.pth"):
         assert words in html
     assert '<a href="n.ipynb#cell-id=id-4">cell [4]</a>' in html
+
+
+def test_a_proof_that_failed_is_shown_with_its_reason():
+    failure = Failure("load", "OSError: no disk today")
+    proof = Report("digits", "0123", (Step("load", FAILED, "loads in a clean process"),), failure=failure)
+    html = "".join(part.html for part in packaged.package(package(), proof=proof))
+    assert "proof failed · not loaded" in html
+    assert "OSError: no disk today" in html
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

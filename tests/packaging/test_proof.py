@@ -200,7 +200,7 @@ def test_a_tolerance_is_a_share_of_the_largest_number(proven, net):
 
 def blamed(report, step: str, function: str, line: int, count: int = 4):
     """Check that a report names the cell and the line; return the failure."""
-    assert not report
+    assert not report.passed
     assert report.steps[-1].status == "failed"
     failure = report.failure
     assert failure.step == step
@@ -286,7 +286,7 @@ def test_what_the_image_has_and_this_environment_does_not_is_no_failure(proven, 
 
 def test_an_input_of_the_wrong_dtype(proven):
     report = proven(torch.rand(2, 4).double(), content_type=NPY)
-    assert not report
+    assert not report.passed
     failure = report.failure
     assert failure.step == "call"
     assert failure.handler == "predict_fn" or failure.frame is not None

@@ -5,6 +5,7 @@ The numbers are those of issues at aws/sagemaker-python-sdk, unless a project is
 
 from __future__ import annotations
 
+import tarfile
 import tempfile
 from collections.abc import Iterator
 
@@ -12,10 +13,12 @@ import pytest
 import torch
 
 from sm_magics.authoring import Author, CodeFolder
+from sm_magics.errors import ArchiveError
 from sm_magics.packaging import Package
 from sm_magics.packaging.proof import prove
 from sm_magics.packaging.proving import warm
 from sm_magics.packaging.proving.memory import GIB, INSTANCES, MB, advice, fits, workers_that_fit
+from sm_magics.packaging.saved import recognise
 
 AUTHOR = Author("digits.ipynb", "this", 7, "")
 
@@ -75,8 +78,42 @@ def test_a_pickle_of_main(notebook, tmp_path):
     assert report.failure.frame.where == "code/inference.py, line 4"
 
 
+def test_bytecode_of_another_python(notebook):
+    """#4488: what cloudpickle writes, code() of another Python refuses. Nothing that is packaged here has code in it."""
+    notebook.run(
+        "half = lambda x: x / 2\nclass Net(nn.Linear):\n    def forward(self, x):\n        return half(super().forward(x))"
+    )
+    notebook.run("net = Net(4, 3).eval()")
+    made = notebook.package(notebook["net"], author=AUTHOR)
+    with tarfile.open(made.path) as archive:
+        held = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
+    assert recognise(notebook.directory / "model.pth").imports == ()
+    assert not [name for name in held if name.endswith((".pyc", ".pkl", ".pickle", ".joblib"))]
+    assert "half = lambda x: x / 2" in held["code/sm_model.py"].decode()
+    assert prove(made, sample=torch.rand(2, 4), model=notebook["net"]).passed
+
+
+@pytest.mark.parametrize("place", ["inference.py", "model/code/inference.py", "code/src/inference.py"])
+def test_the_script_lies_where_nobody_looks(tmp_path, place):
+    """#4007, #3640, #1325: the container falls back to its default handlers, and says nothing of the script."""
+    script = tmp_path / "foreign" / place
+    script.parent.mkdir(parents=True)
+    script.write_text("def model_fn(model_dir):\n    return len\n")
+    torch.save({}, tmp_path / "foreign" / "model.pth")
+    with pytest.raises(ArchiveError, match=r"must be code/inference\.py"):
+        Package.open(packed(tmp_path / "foreign", tmp_path / "model.tar.gz"))
+
+
+def test_what_no_ping_would_have_told(tried):
+    """#155, amazon-sagemaker-examples#3062: failed health checks, and the reason somewhere in CloudWatch."""
+    report = tried("import os\n\nPLACE = os.environ['MY_SETTING']\n")
+    assert report.failure.step == "load"
+    assert report.failure.exception == "KeyError: 'MY_SETTING'"
+    assert report.failure.frame.cell_line == 3
+    assert tried(environ={"MY_SETTING": "there"}).passed
+
+
 def packed(directory, archive):
-    import tarfile
 
     with tarfile.open(archive, "w:gz") as tar:
         for path in sorted(directory.iterdir()):
