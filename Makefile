@@ -24,7 +24,7 @@ test: check check-frontend docs unit notebooks
 
 test-all: test browser long
 
-long: $(INSTALLED)
+long: $(FRONTEND)
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python scripts/matrix.py
 
@@ -74,7 +74,7 @@ $(MODULES): labextension/package.json labextension/yarn.lock labextension/.yarnr
 	cd labextension && $(BIN)/jlpm install --immutable
 	touch $@
 
-$(FRONTEND): $(INSTALLED) $(MODULES) $(shell find labextension/src labextension/style labextension/schema -type f) labextension/tsconfig.json $(wildcard sm_magics/magics/*.py)
+$(FRONTEND): $(INSTALLED) $(MODULES) $(shell find labextension/src labextension/style labextension/schema -type f) labextension/tsconfig.json $(wildcard sm_magics/magics/*.py) notebooks/01_bring_your_own_model.ipynb
 	$(BIN)/python scripts/magics_json.py
 	cd labextension && $(BIN)/jlpm build:prod
 	mkdir -p $(dir $(LINKED))

@@ -12,12 +12,16 @@ export const DEPLOY = 'sm-magics:deploy';
 export const HANDLE = 'sm-magics:insert-handlers';
 export const SHOW = 'sm-magics:show';
 
+/** What a notebook's toolbar shows. */
+export type Toolbar = 'icon' | 'text' | 'nothing';
+
 export function addCommands(
   app: JupyterFrontEnd,
   notebooks: INotebookTracker,
   model: Model,
   panel: SmMagicsPanel,
-  palette: ICommandPalette | null
+  palette: ICommandPalette | null,
+  toolbar: () => Toolbar
 ): void {
   const { commands } = app;
   const hasNotebook = () => notebooks.currentWidget !== null;
@@ -27,7 +31,9 @@ export function addCommands(
   commands.addCommand(DEPLOY, {
     label: args => (args.toolbar ? 'Deploy' : 'Package and Deploy a Model…'),
     caption: 'Package and deploy a model of this notebook',
-    icon: deployIcon,
+    icon: args =>
+      args.toolbar && toolbar() === 'text' ? undefined : deployIcon,
+    isVisible: args => !args.toolbar || toolbar() !== 'nothing',
     isEnabled: hasNotebook,
     execute: async () => {
       const notebook = notebooks.currentWidget;

@@ -22,12 +22,11 @@ export function EndpointDetail(props: {
 }): JSX.Element {
   const { row, model, actions } = props;
   const [isPredicting, setPredicting] = useState(false);
-  const isGoing = row.removal !== null || row.status === 'Deleting';
   const { value, problem } = useFollowed(
     () => model.api.endpoint(row),
     `${key(row)} ${row.status} ${row.modified}`,
     DETAILS,
-    () => model.isVisible && !isGoing
+    () => model.isVisible && !model.isGoing(row)
   );
   const known = value ?? row;
   const isServing = ['InService', 'Updating', 'RollingBack'].includes(
@@ -64,7 +63,7 @@ export function EndpointDetail(props: {
         <Action
           label="Delete…"
           isRisky
-          isDisabled={Boolean(row.removal)}
+          isDisabled={model.isGoing(row)}
           onClick={() => void actions.remove(row)}
         />
       </div>
@@ -75,7 +74,13 @@ export function EndpointDetail(props: {
         <p>{row.reason}</p>
       )}
       {value && <Described of={value} />}
-      <Log kind="endpoints" of={row} model={model} stamp={row.status} />
+      <Log
+        kind="endpoints"
+        of={row}
+        model={model}
+        stamp={row.status}
+        isSeen={() => model.isVisible && !model.isGoing(row)}
+      />
     </div>
   );
 }

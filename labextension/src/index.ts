@@ -5,16 +5,18 @@ import {
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ICompletionProviderManager } from '@jupyterlab/completer';
-import { INotebookTracker } from '@jupyterlab/notebook';
+import { ILauncher } from '@jupyterlab/launcher';
+import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 
 import { IStatusBar } from '@jupyterlab/statusbar';
 
 import { Api } from './api';
 import { Badges } from './badges';
-import { addCommands, DEPLOY, SHOW } from './commands';
+import { addCommands, DEPLOY, SHOW, Toolbar } from './commands';
 import { MagicsProvider } from './completion';
 import { linkTracebacks } from './jumping';
+import { addTutorial } from './launching';
 import { Model } from './model';
 import { SmMagicsPanel } from './panel';
 import { StatusItem } from './statusbar';
@@ -29,7 +31,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     ILayoutRestorer,
     ICommandPalette,
     IStatusBar,
-    ICompletionProviderManager
+    ICompletionProviderManager,
+    ILauncher
   ],
   activate: async (
     app: JupyterFrontEnd,
@@ -38,8 +41,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null,
     statusBar: IStatusBar | null,
-    completion: ICompletionProviderManager | null
+    completion: ICompletionProviderManager | null,
+    launcher: ILauncher | null
   ) => {
+    const settings = await registry.load(plugin.id);
     const model = new Model(new Api(app.serviceManager.serverSettings));
     const openFile = (path: string) =>
       void app.commands.execute('docmanager:open', { path });
@@ -65,25 +70,31 @@ const plugin: JupyterFrontEndPlugin<void> = {
     });
     app.shell.add(panel, 'left', { rank: 700 });
     restorer?.add(panel, 'sm-magics');
-    addCommands(app, notebooks, model, panel, palette);
+    const toolbar = () => settings.get('toolbar').composite as Toolbar;
+    addCommands(app, notebooks, model, panel, palette, toolbar);
+    addTutorial(app, model.api, launcher);
     watchNotebooks(notebooks, model);
     completion?.registerProvider(new MagicsProvider());
-    notebooks.widgetAdded.connect((_, notebook) => {
+    const watch = (notebook: NotebookPanel) => {
       new Badges(notebook, model.api, openFile);
       linkTracebacks(notebook, model.api);
-    });
+    };
+    notebooks.forEach(watch);
+    notebooks.widgetAdded.connect((_, notebook) => watch(notebook));
     statusBar?.registerStatusItem('sm-magics:status', {
       item: new StatusItem(model, () => void app.commands.execute(SHOW)),
       align: 'left',
       rank: 90
     });
-    const settings = await registry.load(plugin.id);
     const read = () => ({
       region: settings.get('region').composite as string,
       profile: settings.get('profile').composite as string,
       pollInterval: settings.get('pollInterval').composite as number
     });
-    settings.changed.connect(() => model.configure(read()));
+    settings.changed.connect(() => {
+      model.configure(read());
+      app.commands.notifyCommandChanged(DEPLOY);
+    });
     model.start(read());
   }
 };

@@ -16,6 +16,7 @@ export function Log(props: {
   of: IAddress;
   model: Model;
   stamp: string;
+  isSeen?: () => boolean;
 }): JSX.Element {
   const { kind, of, model } = props;
   const end = useRef<HTMLPreElement>(null);
@@ -24,7 +25,7 @@ export function Log(props: {
     () => model.api.log(kind, of, LINES),
     `${key(of)} ${props.stamp}`,
     EVERY[of.where === 'local' ? 'local' : 'aws'],
-    () => model.isVisible
+    props.isSeen ?? (() => model.isVisible)
   );
   const text = value?.lines.join('\n') ?? '';
   useLayoutEffect(() => {

@@ -4,7 +4,7 @@ import { Poll } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { Api, ApiError, IAddress } from './api';
-import { kept } from './keeping';
+import { kept, key } from './keeping';
 import type * as routes from './routes';
 
 /** Milliseconds: while something changes by itself, while nothing does, and while only the status bar is seen. */
@@ -161,16 +161,33 @@ export class Model {
 
   /** Delete what was confirmed, and return once it has gone. */
   async remove(of: IAddress, plan: routes.IRemovalPlan): Promise<void> {
-    let removal = await this.api.remove(of, plan);
-    await this.refresh(true);
-    while (removal.state === 'running') {
-      await new Promise(resolve => setTimeout(resolve, SOON));
-      removal = await this.api.removal(removal.id);
+    this._going.add(key(of));
+    this.tell();
+    let removal: routes.IRemoval;
+    try {
+      removal = await this.api.remove(of, plan);
+      await this.refresh(true);
+      while (removal.state === 'running') {
+        await new Promise(resolve => setTimeout(resolve, SOON));
+        removal = await this.api.removal(removal.id);
+      }
+      await this.refresh(true);
+    } finally {
+      this._going.delete(key(of));
+      this.tell();
     }
-    await this.refresh(true);
     if (removal.problem) {
       throw new ApiError(removal.problem);
     }
+  }
+
+  /** Whether an endpoint is being deleted: nothing more is asked of it. */
+  isGoing(row: routes.IEndpoint): boolean {
+    return (
+      row.removal !== null ||
+      row.status === 'Deleting' ||
+      this._going.has(key(row))
+    );
   }
 
   /** The kernel of the current notebook is another, or was asked. */
@@ -265,6 +282,7 @@ export class Model {
   private readonly _endpoints: Poll;
   private readonly _status: Poll;
   private readonly _jobs: Poll;
+  private readonly _going = new Set<string>();
   private readonly _rows = new Map<string, routes.IEndpoint>();
   private readonly _jobRows = new Map<string, routes.IJob>();
   private _settings: ISettings = { region: '', profile: '', pollInterval: 5 };

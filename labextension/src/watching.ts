@@ -36,7 +36,7 @@ export function watchNotebooks(
   };
   const current = () => void ask(notebooks.currentWidget);
   notebooks.currentChanged.connect(current);
-  notebooks.widgetAdded.connect((_, panel) => {
+  const watch = (panel: NotebookPanel): void => {
     const { sessionContext } = panel;
     sessionContext.kernelChanged.connect(current);
     sessionContext.statusChanged.connect((_, status) => {
@@ -46,6 +46,8 @@ export function watchNotebooks(
         current();
       }
     });
-  });
+  };
+  notebooks.forEach(watch);
+  notebooks.widgetAdded.connect((_, panel) => watch(panel));
   model.shown.connect(current);
 }

@@ -86,8 +86,27 @@ class Lab:
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls, root: Path, environ: dict[str, str], base_url: str = "/") -> Iterator[Lab]:
-        """Start one that serves a directory, with no settings, workspaces or kernels of anybody's."""
+    def start(
+        cls,
+        root: Path,
+        environ: dict[str, str],
+        base_url: str = "/",
+        *,
+        python: str | Path = sys.executable,
+        app: str = "jupyterlab",
+        again: Lab | None = None,
+    ) -> Iterator[Lab]:
+        """Start one that serves a directory, with no settings, workspaces or kernels of anybody's.
+
+        Parameters
+        ----------
+        python
+            The interpreter whose JupyterLab it is.
+        app
+            ``jupyterlab``, or ``notebook`` for Notebook 7.
+        again
+            One that was ended: this one takes its place, at the same address.
+        """
         state = Path(tempfile.mkdtemp(prefix="lab", dir="/tmp"))
         notification = state / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
         notification.parent.mkdir(parents=True)
@@ -100,15 +119,17 @@ class Lab:
             "IPYTHONDIR": "ipython",
         }
         environ = {**os.environ, **environ, **{name: str(state / folder) for name, folder in folders.items()}}
-        port, token = _free_port(), secrets.token_hex(16)
+        port = int(urlsplit(again.url).port or 0) if again else _free_port()
+        token = again.token if again else secrets.token_hex(16)
+        exposing = {"jupyterlab": "LabApp", "notebook": "JupyterNotebookApp"}[app]
         arguments = [
             *("--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0"),
             *("--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={token}", f"--ServerApp.base_url={base_url}"),
-            *("--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={root}"),
+            *(f"--{exposing}.expose_app_in_browser=True", f"--ServerApp.root_dir={root}"),
         ]
         with (state / "log").open("w") as log:
             server = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *arguments],
+                [str(python), "-m", app, *arguments],
                 env=environ,
                 stdout=log,
                 stderr=log,

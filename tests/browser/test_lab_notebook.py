@@ -1,0 +1,134 @@
+"""What the JupyterLab extension does in notebooks: it deploys, inserts handlers, marks cells and follows tracebacks."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from panel_driver import Panel
+from playwright.sync_api import expect
+
+pytest.importorskip("torch")
+
+MODEL = """\
+import torch
+class Twice(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(2.0))
+    def forward(self, x):
+        return self.factor * x
+model = Twice().eval()"""
+HANDLER = """\
+%%sm_inference
+import json, torch
+def input_fn(body, content_type):
+    values = json.loads(body)
+    return torch.tensor(values["inputs"])"""
+
+
+COUNTS = """() => Array.from(
+    Array.from(window.jupyterapp.shell.widgets('main')).find(one => one.context?.path.endsWith('.ipynb')).content.model.cells
+).map(cell => cell.executionCount)"""
+
+
+def sources(notebook) -> list[str]:
+    return notebook.evaluate("return Array.from(panel.content.model.cells).map(cell => cell.sharedModel.getSource());")
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_code(lab):
+    """The notebooks share a folder, and a script belongs to the notebook that wrote it."""
+    shutil.rmtree(lab.root / "code", ignore_errors=True)
+    (lab.root / ".sm_magics.json").unlink(missing_ok=True)
+
+
+def test_a_fresh_notebook_is_deployed_from_its_toolbar(open_notebook):
+    notebook = open_notebook(MODEL, "")
+    notebook.run(0)
+    notebook.command("sm-magics:insert-handlers")
+    page = notebook.page
+    expect(page.locator(".jp-Cell.jp-mod-active .cm-content")).to_contain_text("def output_fn")
+    texts = sources(notebook)
+    assert texts[1] == "%load_ext sm_magics"  # no magic runs before it
+    assert texts[2].startswith("%%sm_inference\n")
+    notebook.run(1)
+    notebook.run(2)
+    expect(notebook.outputs(2)).to_contain_text("code/inference.py")
+
+    page.locator(".jp-NotebookPanel-toolbar [data-jp-item-name='sm-magics']").get_by_role("button").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Model")).to_have_value("model")
+    expect(dialog).to_contain_text("model · Twice · 1 parameters")
+    dialog.get_by_label("Endpoint name").fill("from-the-toolbar")
+    dialog.get_by_role("button", name="Deploy", exact=True).click()
+    active = page.locator(".jp-Cell.jp-mod-active .cm-content")
+    expect(active).to_have_text("%sm_deploy model --endpoint-name from-the-toolbar")
+    panel = Panel.show(notebook)
+    expect(panel.row("from-the-toolbar")).to_contain_text("in service")
+    # Nothing that was asked has been counted: the cells are all that ran.
+    notebook.page.wait_for_function(f"() => ({COUNTS})().join() === '1,2,3,4'")
+    row = panel.opened("from-the-toolbar")
+    row.get_by_role("button", name="Predict").click()
+    row.get_by_label("Payload for from-the-toolbar").fill("[1, 2.5]")
+    row.get_by_role("button", name="Send").click()
+    expect(row.locator(".jp-SmMagics-answer pre")).to_have_text("[2, 5]")
+    panel.delete("from-the-toolbar")
+
+
+def test_a_cell_says_whether_its_file_is_what_it_says_and_a_traceback_leads_to_it(open_notebook):
+    notebook = open_notebook(
+        f"%load_ext sm_magics\n{MODEL}",
+        HANDLER,
+        "%sm_deploy model -e jumping",
+        "%sm_predict -e jumping [1, 2]",
+        "%sm_delete jumping",
+    )
+    badge = notebook.page.locator(".jp-SmMagics-badge")
+    expect(badge).to_have_attribute("data-state", "absent")
+    for index in range(4):
+        notebook.run(index)
+    expect(badge).to_have_attribute("data-state", "matches")
+    expect(badge).to_have_text("✓ code/inference.py")
+    outputs = notebook.outputs(3)
+    frame = outputs.locator(".jp-SmMagics-frame").first
+    expect(frame).to_contain_text("code/inference.py")
+    frame.click()
+    active = notebook.page.locator(".jp-Cell.jp-mod-active")
+    expect(active.locator(".cm-content")).to_contain_text("%%sm_inference")
+    expect(active.locator(".cm-activeLine")).to_contain_text('values["inputs"]')
+    notebook.page.keyboard.type("# changed")
+    expect(badge).to_have_attribute("data-state", "differs")
+    notebook.run(1)
+    expect(badge).to_have_attribute("data-state", "matches")
+    badge.click()
+    expect(notebook.page.locator(".jp-FileEditor .cm-content")).to_contain_text("# changed")
+    notebook.run(4)
+    expect(notebook.outputs(4)).to_contain_text("jumping")
+
+
+def test_magics_and_options_are_completed_without_a_kernel(open_notebook):
+    notebook = open_notebook("%sm_deploy model --endp")
+    notebook.lab.shut_down(notebook.name)
+    notebook.page.wait_for_function(
+        "() => !Array.from(window.jupyterapp.shell.widgets('main'))"
+        ".find(one => one.context?.path.endsWith('.ipynb')).sessionContext.session?.kernel"
+    )
+    notebook.evaluate(
+        "app.shell.activateById(panel.id); panel.content.mode = 'edit'; const editor = panel.content.activeCell.editor;"
+        " editor.focus(); editor.setCursorPosition({line: 0, column: 23});"
+    )
+    completer = notebook.page.locator(".jp-Completer")
+    notebook.command("completer:invoke-notebook")
+    expect(completer).to_contain_text("--endpoint-name")
+
+
+def test_the_first_tutorial_is_opened_from_the_launcher(open_notebook, lab):
+    notebook = open_notebook("1 + 1")
+    notebook.command("launcher:create", cwd="")
+    notebook.page.locator(".jp-LauncherCard", has_text="SageMaker").click()
+    expect(notebook.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").first).to_contain_text(
+        "Bring your own model"
+    )
+    assert (lab.root / "bring_your_own_model.ipynb").exists()
+    lab.shut_down("bring_your_own_model.ipynb")
