@@ -52,6 +52,13 @@ def all_of_them() -> tuple[Seen, ...]:
     return tuple(sorted(_read().values(), key=lambda one: one.created))
 
 
+def never_deployed() -> bool:
+    """Return whether nothing was deployed by this user so far: neither seen in AWS nor to this machine."""
+    with suppress(SmMagicsError):  # a state directory that cannot be used is told by what uses it
+        return not _read() and not (home() / "state.sqlite3").exists()
+    return False
+
+
 def note(where: str, name: str, created: float, per_hour: str = "") -> None:
     """Note that an endpoint is in service."""
     known = _read()

@@ -6,11 +6,8 @@ To somebody who has never deployed anything it says how one begins. Asks nobody:
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 
 from sm_magics import seen
-from sm_magics.errors import SmMagicsError
-from sm_magics.home import home
 
 _MOST = 3
 _WELCOME = "%sm_deploy MODEL deploys a model on this machine, %sm_doctor looks at what AWS needs, %sm_deploy? explains."
@@ -18,16 +15,9 @@ _WELCOME = "%sm_deploy MODEL deploys a model on this machine, %sm_doctor looks a
 
 def remind() -> None:
     """Print the line, if there is anything to say."""
-    said = line(seen.all_of_them(), time.time()) or welcome()
+    said = line(seen.all_of_them(), time.time()) or (_WELCOME if seen.never_deployed() else "")
     if said:
         print(said)  # noqa: T201 - into the cell's output, as all that loading says
-
-
-def welcome() -> str:
-    """Return how one begins; empty where SageMaker on this machine has run before."""
-    with suppress(SmMagicsError):  # a state directory that cannot be used is told by what uses it
-        return "" if (home() / "state.sqlite3").exists() else _WELCOME
-    return ""
 
 
 def line(endpoints: tuple[seen.Seen, ...], now: float) -> str:
