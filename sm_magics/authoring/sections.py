@@ -68,8 +68,9 @@ def after(merge: Merge, entry: FileRecord, author: Author, *, generated: bool) -
         if section.name == merge.section.name:
             sections[section.name] = SectionRecord(digests=(section.digest,), generated=generated).by(author)
         elif known is not None:
-            if author.cell_id and known.cell_id == author.cell_id:
-                # The cell has moved on to another section: nothing writes this one any more.
+            if author.cell_id and known.cell_id == author.cell_id and not generated:
+                # The cell has moved on to another section: nothing writes this one any more. What is made for a cell,
+                # such as the names that its handlers use, stands beside what the cell itself wrote.
                 known = known.by(Author())
             keep = section.name in ours or section.digest in known.digests
             sections[section.name] = replace(known, digests=(section.digest,)) if keep else known

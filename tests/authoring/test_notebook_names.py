@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sm_magics.authoring import CodeFolder, Script, notebook_names, write_notebook_names
+from sm_magics.authoring import Author, CodeFolder, Script, notebook_names, write_notebook_names
 
 
 def run(*cells: str) -> dict[str, object]:
@@ -82,3 +84,15 @@ def test_a_base_class_of_the_notebook_comes_before_what_derives_from_it(tmp_path
 @pytest.mark.parametrize("script", ["", "# %% broken\n"])
 def test_a_script_that_uses_nothing(script):
     assert wanted(script, "A = 1\n").names == ()
+
+
+def test_the_cell_that_takes_names_along_still_has_its_own_section(tmp_path):
+    author = Author("/home/me/a.ipynb", "session", 1, "cell")
+    folder = CodeFolder(tmp_path)
+    folder.write_section("def input_fn(body, content_type):\n    return A\n", name="handlers", author=author)
+    write_notebook_names(folder, cells=["A = 1\n"], namespace=run("A = 1"), author=author)
+    assert folder.stale(author) == ()
+    later = replace(author, cell_id="another", execution_count=2)
+    written = folder.write_section("def output_fn(answer, accept):\n    return '1', accept\n", author=later)
+    assert written.stale == ()
+    assert written.handlers["input_fn"] == "handlers"
