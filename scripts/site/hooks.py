@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import lab_pages
 import magics_pages
 import policy
 import python_pages
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 _MADE = re.compile(r"<!-- made: ([\w-]+) -->")
 _PARTS = {
     "iam-policy": policy.as_json,
+    "keys": lab_pages.keys,
+    "lab-settings": lab_pages.settings,
     "settings": magics_pages.settings,
     "magics": magics_pages.overview,
     "python": python_pages.overview,
