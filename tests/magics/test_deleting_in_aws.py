@@ -259,9 +259,10 @@ def test_an_endpoint_that_failed_costs_nothing(notebook, endpoint, monkeypatch):
         one.status = "Failed"
         return one
 
-    monkeypatch.setattr(endpoints.Endpoint, "fetch", failed)
-    assert cost.note(endpoint.fetch()).per_hour
-    assert seen.all_of_them() == ()
+    with monkeypatch.context() as patched:  # over before the endpoint is deleted
+        patched.setattr(endpoints.Endpoint, "fetch", failed)
+        assert cost.note(endpoint.fetch()).per_hour
+        assert seen.all_of_them() == ()
 
 
 def test_the_doctor_says_what_works_and_what_to_do_about_what_does_not(notebook, region):
