@@ -79,6 +79,9 @@ model = torch.load(sys.argv[3], weights_only=True) if len(sys.argv) > 3 else Wei
 options = dict(namespace={}, cells=[])
 folder = Path("ours"); (folder / "code").mkdir(parents=True, exist_ok=True)
 script = folder / "code" / "inference.py"; script.write_text(open("code/inference.py").read())
+tiny = Path("tiny"); (tiny / "code").mkdir(parents=True, exist_ok=True)
+(tiny / "code/inference.py").write_text(script.read_text())
+measured("ours: the first of a session, a few bytes", lambda: package({"w": torch.ones(1)}, model_dir=tiny, **options))
 first = measured("ours, from memory: save and pack", lambda: package(model, model_dir=folder, **options))
 same = measured("ours, from memory: the same again", lambda: package(model, model_dir=folder, **options))
 assert same.digest == first.digest
@@ -224,7 +227,7 @@ def settle(directory: Path) -> None:
         "repacked-sdk3.tar.gz",
     ):
         (directory / name).unlink(missing_ok=True)
-    for name in ("mlflow", "ours"):
+    for name in ("mlflow", "ours", "tiny"):
         shutil.rmtree(directory / name, ignore_errors=True)
     os.sync()
     with (directory / "model.pth").open("rb") as file:
