@@ -300,7 +300,7 @@ class Connection(asyncio.Protocol):
                 if self._transport is None:
                     return
                 sent += len(piece)
-                self._write(*((b"%x\r\n" % len(piece), piece, b"\r\n") if in_chunks else (piece,)))
+                self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if in_chunks else piece)
         if in_chunks:
             self._write(b"0\r\n\r\n")
         elif length not in {None, sent}:
@@ -320,8 +320,10 @@ class Connection(asyncio.Protocol):
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
     def _write(self, *pieces: bytes) -> None:
-        if self._transport is not None:
-            self._transport.writelines(pieces)
+        # Not `writelines`: asyncio's own of Python 3.12 and 3.13 never says that the client takes too little.
+        for piece in pieces:
+            if self._transport is not None:
+                self._transport.write(piece)
 
 
 @lru_cache(maxsize=512)
