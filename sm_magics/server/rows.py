@@ -139,7 +139,8 @@ def row(endpoint: Endpoint, details: Details | None, user: str | None, *, root: 
         "instance_type": price.instance_types if details else None,
         "instance_count": details.instance_count if details else None,
         "cost_per_hour": values.dollars(price.per_hour),
-        "cost_so_far": values.dollars(so_far(price.per_hour, endpoint.created, now)),
+        # Whole cents: what grows all the time would have each row drawn again with each answer.
+        "cost_so_far": values.dollars(so_far(price.per_hour, endpoint.created, now), digits=2),
         "cost_unknown": masking.text(price.unknown),
         "mine": is_ours and tags.get(_USER) == user if tags is not None and user is not None else None,
         "made_here": is_ours,

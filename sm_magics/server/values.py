@@ -23,9 +23,9 @@ def number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def dollars(amount: Decimal | None) -> float | None:
+def dollars(amount: Decimal | None, digits: int = 6) -> float | None:
     """Return an amount in US dollars."""
-    return None if amount is None else round(float(amount), 6)
+    return None if amount is None else round(float(amount), digits)
 
 
 def below(root: str, path: str) -> str | None:

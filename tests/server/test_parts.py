@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sm_magics import errors
-from sm_magics.server import masking, problems
+from sm_magics.hosting import Endpoint
+from sm_magics.hosting.cost import Cost
+from sm_magics.server import masking, problems, rows
 from sm_magics.server.flights import Flights
 from sm_magics.server.lanes import Lane
 from sm_magics.server.problems import Problem, Refused
@@ -224,6 +228,37 @@ async def test_answers_to_questions_that_nobody_asks_any_more_are_forgotten():
     for key in range(200):
         await flights.ask(key, ask, seconds=600, patience=60)
     assert len(flights._questions) <= 65
+
+
+def test_a_row_says_what_an_endpoint_costs_by_the_hour_and_so_far():
+    created = datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
+    endpoint = Endpoint("digits", "us-west-2", status="InService", created=created)
+    price = Cost("2 × ml.m5.large", Decimal("0.23"), Decimal(9))
+    details = rows.Details("", price, 2, {"sm-magics:created-by": "sm_magics", "sm-magics:user": "me"})
+    row = rows.row(endpoint, details, "me", root="", now=created + timedelta(hours=3, seconds=7))
+    assert (row["cost_per_hour"], row["cost_so_far"], row["instance_type"]) == (0.23, 0.69, "2 × ml.m5.large")
+    assert (row["mine"], row["made_here"], row["notebook"]) == (True, True, "")
+    unknown = rows.row(endpoint, None, "me", root="", now=created)
+    assert {unknown[name] for name in ("cost_per_hour", "cost_so_far", "instance_type", "mine", "reason")} == {None}
+    another = rows.row(endpoint, details, "you", root="", now=created)
+    assert (another["mine"], another["made_here"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("cost", "tags", "is_lasting"),
+    [
+        (Cost("ml.m5.large", Decimal(1)), {}, True),
+        (Cost("ml.m5.large", unknown="nobody may ask for prices"), {}, True),
+        (Cost("serverless", unknown="billed by the request"), {}, True),
+        (Cost(unknown="DescribeEndpointConfig was throttled"), {}, False),
+        (Cost("ml.m5.large", Decimal(1)), None, False),
+    ],
+)
+def test_what_could_not_be_had_is_asked_for_again_after_a_time(cost, tags, is_lasting, monkeypatch):
+    details = rows.Details("", cost, 1, tags)
+    assert details.is_lasting
+    monkeypatch.setattr(rows, "_RETRY", 0.0)
+    assert details.is_lasting is is_lasting
 
 
 def test_a_problem_is_told_without_secrets():
