@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 
-from sm_magics.errors import EndpointConflictError, SmMagicsError
+from sm_magics.errors import EndpointConflictError, EndpointNotFound, SmMagicsError
 from sm_magics.progress import Event, StatusChanged
 
 from . import begun, removal
@@ -36,8 +36,13 @@ def clear_away_late(endpoint: Endpoint) -> str:
         return ""
     try:
         with begun.alone(endpoint.where, endpoint.name) as attempt:
+            record = begun.of(endpoint.where, endpoint.name)
+            endpoint.fetch()
+            # Asked for something else meanwhile, it does not use that yet, and what it uses is not to stay.
+            if record is None or not endpoint.is_in_service or record.config_name not in {"", endpoint.config_name}:
+                return ""
             return clear_away(endpoint, attempt)
-    except EndpointConflictError:  # somebody deploys to it, and will do it
+    except (EndpointConflictError, EndpointNotFound):  # somebody deploys to it, and will do it; or it is gone
         return ""
 
 

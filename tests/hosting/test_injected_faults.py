@@ -247,6 +247,20 @@ def test_an_update_that_nobody_waits_for_is_cleared_away_all_the_same(place, nam
     assert endpoint.fetch().predict(1).value == ["two", 1]
 
 
+def test_what_was_asked_for_meanwhile_is_not_cleared_away(place, name, pack, faults, monkeypatch):
+    monkeypatch.setattr(superseding, "clear_away_then", lambda *_: None)
+    run(pack("one"), name, place)
+    run(pack("two"), name, place, wait=False)
+    seen = endpoints.Endpoint(name, place.region, settings=place).wait()
+    third = run(pack("three"), name, place, wait=False)
+    # Who heard of the second being in service comes late: the third is on its way, or in service already.
+    assert superseding.clear_away_late(seen) == ""
+    assert third.wait().predict(1).value == ["three", 1]
+    assert superseding.clear_away_late(third) == ""
+    assert not broken_off(name)
+    assert len(connect(place).session.client("sagemaker").list_models(NameContains=name)["Models"]) == 1
+
+
 def test_what_an_interrupted_wait_left_is_cleared_away_by_the_next_run(place, name, pack, faults, monkeypatch):
     monkeypatch.setattr(superseding, "clear_away_then", lambda *_: None)  # the kernel ends, too
     run(pack("one"), name, place)
