@@ -43,7 +43,7 @@ async def _asked_and_closed_in_one_moment(home: Path) -> Answer:
     try:
         await version.start()
         closing = asyncio.create_task(version.close(drain=60))
-        asked = asyncio.create_task(version.ask(version.variants[0], Request("POST", "/invocations", JSON, b"[1, 2]")))
+        asked = version.ask(version.variants[0], Request("POST", "/invocations", JSON, b"[1, 2]"))
         answer = await asked
         await closing
         return answer
