@@ -11,6 +11,10 @@ from sm_magics.packaging.report import Frame
 from . import page
 from .page import BAD, Part
 
+HERE = "#"
+"""The notebook that a live card is in: JupyterLab follows a fragment alone, and never leaves the page for it. In what
+is saved it resolves the notebook's name instead."""
+
 
 def place(frame: Frame, notebook: str) -> Part:
     """Return where a frame is; linked to its cell where the front end can follow that."""
@@ -21,9 +25,15 @@ def place(frame: Frame, notebook: str) -> Part:
 
 
 def link(words: str, cell_id: str, notebook: str) -> Part:
-    """Return words that lead to a cell of the notebook; words alone where the cell or the notebook is not known."""
-    name = PurePosixPath(notebook).name
-    if not cell_id or not name.endswith(".ipynb"):
+    """Return words that lead to a cell; words alone where the cell or the notebook is not known.
+
+    Parameters
+    ----------
+    notebook
+        Its path, or `HERE`.
+    """
+    name = PurePosixPath(notebook).name if notebook != HERE else ""
+    if not cell_id or not (notebook == HERE or name.endswith(".ipynb")):
         return Part(page.escape(words), words)
     target = page.escape(f"{quote(name)}#cell-id={quote(cell_id)}")
     return Part(f'<a href="{target}">{page.escape(words)}</a>', words)

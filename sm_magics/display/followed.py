@@ -13,7 +13,7 @@ from sm_magics.hosting.cost import Cost
 from sm_magics.hosting.measuring import Measured
 
 from . import cells, page, plots, render, timeline
-from .page import BAD, BUSY, OK, WARN, Part
+from .page import BAD, BUSY, OK, WARN, Part, Shown
 from .timeline import AHEAD, DONE, NOW, Phase, duration
 
 LOCAL = "local"
@@ -143,6 +143,11 @@ def failure(found: Diagnosis | None, reason: str, notebook: str = "") -> list[Pa
     if found.traceback:
         parts.append(page.folded("Traceback", page.listing(found.traceback.splitlines())))
     return parts
+
+
+def refusal(endpoint: Endpoint, found: Diagnosis, notebook: str) -> Shown:
+    """Return why an endpoint's handlers raised, as it is saved with the notebook: at the line of the cell."""
+    return page.card(BAD, endpoint.name, f"raised · {endpoint.place}", *failure(found, "", notebook))
 
 
 def figures(pairs: Sequence[tuple[str, str]]) -> Part:

@@ -15,7 +15,9 @@ _FILL = "var(--jp-rendermime-table-row-background,#f5f5f5)"
 _MONO = "font:12px/1.5 var(--jp-code-font-family,monospace);color:inherit"
 _RULES = {
     "": "font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit);"
-    "border:1px solid var(--jp-border-color2,#ddd);border-radius:6px;padding:10px 14px;margin:2px 0;max-width:680px",
+    "border:1px solid var(--jp-border-color2,#ddd);border-radius:6px;padding:10px 14px;margin:2px 0;max-width:680px;"
+    "box-sizing:border-box",
+    "a": "color:var(--jp-content-link-color,#1976d2)",
     "p": "margin:4px 0 0",
     ".sm-head": "margin:0",
     ".sm-head b": "font-size:14px",

@@ -10,7 +10,7 @@ from . import page
 _LINK = "var(--jp-content-link-color,var(--jp-brand-color1,#1976d2))"
 _CELL = "flex:1 1 0;min-width:84px;padding:4px 8px 0 0;border-top:2px solid"
 _RULES = {
-    "": "position:relative;box-sizing:border-box;overflow:visible;display:block;height:auto;width:auto",
+    "": "position:relative;overflow:visible;display:block;height:auto;width:auto",
     # ipywidgets gives each of its boxes a height, a margin and a line height of its own.
     ":is(.widget-html,.widget-box,.widget-inline-hbox)": "display:block;height:auto;width:auto;margin:0;"
     "overflow:visible",

@@ -88,7 +88,9 @@ class CallingMagics(SessionMagics):
                 )
                 seconds.append(prediction.seconds)
         except ModelError as error:
-            raise self._placed(error, endpoint) from error
+            placed = self._placed(error, endpoint)
+            self._show_failure(placed, endpoint)
+            raise placed from error
         self.session.show(answers.prediction(prediction, labels, seconds if options.repeat > 1 else ()))
         return self.session.result(prediction.value, options.out)
 
@@ -100,6 +102,14 @@ class CallingMagics(SessionMagics):
             return error
         message = error.message.replace(why.where, placed.where)
         return ModelError(message, hint=error.hint, traceback=error.traceback, status=error.status, diagnosis=placed)
+
+    def _show_failure(self, error: ModelError, endpoint: Endpoint) -> None:
+        """Show the line of the cell that raised, where that is known: the error itself is text, without a link."""
+        from sm_magics.display import followed
+
+        why: Any = error.diagnosis
+        if why is not None and why.frame is not None:
+            self.session.show(followed.refusal(endpoint, why, self.session.notebook_path))
 
     def _panel(self, options: argparse.Namespace) -> None:
         """Show the panel that sends what is typed into it."""

@@ -52,7 +52,7 @@ class Cards:
 
     def job(self, job: TrainingJob, shown: Shown, left: Sequence[Output] | None = None) -> Card | None:
         """Return a new card for a training job, None where nobody watches."""
-        from sm_magics.display import render
+        from sm_magics.display import cells, render
         from sm_magics.display.job_card import TrainingJobCard
 
         from .job_deploying import Deploying
@@ -63,7 +63,7 @@ class Cards:
                 job,
                 left,
                 shown=shown,
-                notebook=self._session.notebook_path,
+                notebook=cells.HERE,
                 where=deploying.words,
                 deploy=deploying,
                 card=lambda endpoint, before: self._endpoint(endpoint, render.endpoint(endpoint), before),
@@ -80,7 +80,7 @@ class Cards:
         self, package: Package, shown: Shown, *, proof: Report | None, stale: Sequence[str], seconds: float
     ) -> Card | None:
         """Return a card of a package with what is not saved, None where nobody watches."""
-        from sm_magics.display import packaged
+        from sm_magics.display import cells, packaged
 
         author = self._session.author()
         return self._add(
@@ -92,7 +92,7 @@ class Cards:
                     stale=stale,
                     written=packaged.sources(package, author),
                     needed=packaged.requirements(package),
-                    notebook=self._session.notebook_path,
+                    notebook=cells.HERE,
                     seconds=seconds,
                 ),
             )
@@ -112,6 +112,7 @@ class Cards:
         return card
 
     def _endpoint(self, endpoint: Endpoint, shown: Shown, before: Sequence[Phase]) -> Card:
+        from sm_magics.display import cells
         from sm_magics.display.cards import EndpointCard
 
         return EndpointCard(
@@ -123,7 +124,7 @@ class Cards:
             explain=self._explain,
             verify=self._session.samples,
             ours=versions(),
-            notebook=self._session.notebook_path,
+            notebook=cells.HERE,
         )
 
     def close(self) -> None:

@@ -189,3 +189,12 @@ def test_a_failure_is_shown_at_its_cell(read_live):
     assert "section model_fn, cell [4], line 3" in page.text
     assert "▸ 3  b<c" in page.text
     assert 'href="n.ipynb#cell-id=id-4"' in "".join(part.html for part in parts)
+
+
+def test_what_handlers_raised_is_saved_at_the_line_of_the_cell(read):
+    frame = Frame("code/inference.py", 3, "predict_fn", "x", "predict_fn", 3, 4, "id-4", ((2, "a"), (3, "b<c")))
+    found = replace(diagnosis.explain("", LOG.splitlines()), frame=frame)
+    shown = followed.refusal(endpoint(), found, "n.ipynb")
+    assert "section predict_fn, cell [4], line 3" in shown.text
+    assert "▸ 3  b<c" in read(shown).text
+    assert "FileNotFoundError: weights.pt" in read(shown).text

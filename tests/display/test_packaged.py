@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sm_magics.authoring import Author, CodeFolder
-from sm_magics.display import packaged
+from sm_magics.display import cells, packaged
 from sm_magics.display.packaged import Source
 from sm_magics.packaging import Package, PackageFile
 from sm_magics.packaging.report import FAILED, PASSED, Failure, Report, Step
@@ -68,6 +68,8 @@ def test_it_says_where_it_comes_from_and_how_long_each_step_took(read):
     for words in ("620 ms", "310 ms", "0123456789abcdef", "written by %sm_package", "2.5.1", ">nothing<", "model.pth"):
         assert words in html
     assert '<a href="n.ipynb#cell-id=id-4">cell [4]</a>' in html
+    here = packaged.package(package(), written=written, notebook=cells.HERE)
+    assert '<a href="#cell-id=id-4">cell [4]</a>' in "".join(part.html for part in here)
 
 
 def test_a_proof_that_failed_is_shown_with_its_reason():
