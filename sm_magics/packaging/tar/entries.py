@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from sm_magics.errors import PackagingError
 
-from .hashing import Entry
+from .hashing import Entry, hasher
 
 Watch: TypeAlias = Callable[[str, int], None]
 
@@ -132,7 +132,7 @@ def add(
         If there is less of it than that.
     """
     sink.write(_header(name, size, runs=runs))
-    digest = blake3()  # in one thread, beside the one that writes: pieces are too small for more
+    digest = hasher()
     if sink.write_from(source, size, digest, report) != size:
         raise PackagingError(f"{name} became shorter while it was read.", hint="%sm_package model    # again")
     sink.write(bytes(-size % tarfile.BLOCKSIZE))

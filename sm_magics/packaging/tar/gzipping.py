@@ -19,7 +19,6 @@ from blake3 import blake3
 from isal import isal_zlib
 
 PIECE = 2 << 20  # stays in a core's cache from reading to writing
-_AHEAD = 8  # pieces that writing may be ahead of the checksums: on a busy machine each wait for a thread is a long one
 _STORED_MAX = 0xFFFF  # bytes in one stored block, RFC 1951 §3.2.4
 _WORTH_DEFLATING = 1 / 3  # fp32 weights come to about 0.93, some to 0.75; deflating a gigabyte takes half a minute
 _SAMPLE = 4096
@@ -86,7 +85,7 @@ class GzipMember:
     def write_from(self, source: IO[bytes], size: int, digest: blake3, report: Callable[[int], None]) -> int:
         """Write data of that size from a stream, and return how much there was.
 
-        Memory is that of a few pieces.
+        Memory is that of two pieces.
 
         Parameters
         ----------
@@ -105,8 +104,8 @@ class GzipMember:
             self.write(data)
             report(len(data))
             return len(data)
-        buffers = [memoryview(bytearray(min(size, PIECE))) for _ in range(min(_AHEAD, -(-size // PIECE)))]
-        checks: list[Future[None] | None] = [None] * len(buffers)
+        buffers = [memoryview(bytearray(min(size, PIECE))) for _ in range(2)]
+        checks: list[Future[None] | None] = [None, None]
         done = turn = 0
         with ThreadPoolExecutor(1) as thread:
             while done < size:
@@ -118,7 +117,7 @@ class GzipMember:
                 checks[turn] = thread.submit(self._check, piece, digest)
                 self._emit(piece)
                 done += len(piece)
-                turn = (turn + 1) % len(buffers)
+                turn = 1 - turn
                 report(len(piece))
             for check in checks:
                 if check is not None:
