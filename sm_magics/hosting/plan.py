@@ -281,7 +281,7 @@ def make(
     instance_type = "" if options.serverless else _instance_type(connection)
     options.check(instance_type, has_vpc=bool(vpc_config), is_isolated=is_isolated)
     role = role or connection.role
-    roles.check(role, connection.partition, connection.account)
+    roles.check(role, connection)
     tagged = {**options.tags, **origin.tags(), ENDPOINT_TAG: endpoint_name}
     tags = [{"Key": key, "Value": value} for key, value in sorted(tagged.items())]
     container, image = _container(package, connection, options)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 from sm_magics.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 # RoleArn in the SageMaker API reference, with the path that a role may have.
 _ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
@@ -28,7 +32,7 @@ def create(name: str = "SageMakerExecutionRole") -> str:
     )
 
 
-def check(role: str, partition: str, account: str) -> None:
+def check(role: str, connection: Connection) -> None:
     """Refuse what is no role's ARN: a role's name, a user, a session of a role.
 
     Raises
@@ -42,6 +46,7 @@ def check(role: str, partition: str, account: str) -> None:
     if session:
         said, partition, account, name = "a session of a role, not the role", *session.groups()
     else:
+        partition, account = connection.partition, connection.account
         said, name = "no ARN of a role", role.rpartition("/")[2] if re.fullmatch(r"[\w+=,.@/-]+", role) else "NAME"
     raise ConfigurationError(
         f"The execution role {role!r} is {said}.", hint=f"--role arn:{partition}:iam::{account}:role/{name}"
