@@ -1,7 +1,7 @@
 # make demo      the first tutorial, executed on SageMaker on this machine
 # make test      lint, types, unit tests, the serving contract, the documentation, the notebooks, the JupyterLab extension's own tests
 # make test-all  the same, JupyterLab in a browser, and the long ones: the matrix of versions, soak and kill tests
-# make screenshots  pictures of the tutorials' outputs, light and dark
+# make screenshots  pictures of every card in JupyterLab, light and dark
 # make docs      the documentation, into build/site, with its links checked
 # make lab       JupyterLab on the notebooks
 # make frontend  the JupyterLab extension, built where its sources have changed
