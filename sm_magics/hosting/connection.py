@@ -69,7 +69,8 @@ class Connection:
     @property
     def partition(self) -> str:
         """The partition that the region lies in, as ARNs have it, such as ``aws-cn``."""
-        return str(self.client("sagemaker").meta.partition)
+        starts = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+        return next((name for start, name in starts.items() if self.region.startswith(start)), "aws")
 
     @property
     def account(self) -> str:
