@@ -20,5 +20,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    subprocess.run([sys.executable, "-m", "sm_magics.local", "stop"], check=False)
+    subprocess.run([sys.executable, "-m", "sm_magics.local", "stop"], check=False, stdout=subprocess.DEVNULL)
     config.stash[_home].cleanup()
