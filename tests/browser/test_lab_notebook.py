@@ -91,8 +91,10 @@ def test_a_cell_says_whether_its_file_is_what_it_says_and_a_traceback_leads_to_i
     expect(badge).to_have_attribute("data-state", "matches")
     expect(badge).to_have_text("✓ code/inference.py")
     outputs = notebook.outputs(3)
-    frame = outputs.locator(".jp-SmMagics-frame").first
-    expect(frame).to_contain_text("code/inference.py")
+    expect(outputs.locator(".jp-SmMagics-frame").first).to_contain_text("code/inference.py")
+    for folded in outputs.locator("details:not([open]) > summary").all():
+        folded.click()
+    frame = outputs.locator(".jp-SmMagics-frame").locator("visible=true").first
     frame.click()
     active = notebook.page.locator(".jp-Cell.jp-mod-active")
     expect(active.locator(".cm-content")).to_contain_text("%%sm_inference")
