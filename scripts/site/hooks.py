@@ -79,7 +79,7 @@ def on_post_build(config: Any, **_: Any) -> None:
 def on_pre_build(**_: Any) -> None:
     """Refuse a README that links to what is not there."""
     text = (ROOT / "README.md").read_text()
-    links = re.findall(r"\]\(([^)#\s]+)", text) + re.findall(r'(?:src|href)="([^"#]+)"', text)
+    links = re.findall(r"\]\(([^)#\s]+)", text) + re.findall(r'(?:src|srcset|href)="([^"#]+)"', text)
     missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
     if missing:
         raise PluginError(f"README.md links to what is not there: {', '.join(missing)}")
