@@ -155,7 +155,7 @@ CONTRASTS = """panel => {
         return 'rgb(255, 255, 255)';
     };
     return Array.from(panel.querySelectorAll('*'))
-        .filter(one => one.checkVisibility() && !one.disabled && one.tagName !== 'OPTION')
+        .filter(one => one.checkVisibility() && !one.disabled && !one.ariaHidden && one.tagName !== 'OPTION')
         .filter(one => Array.from(one.childNodes).some(node => node.nodeType === 3 && node.data.trim()))
         .map(one => {
             const pair = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => b - a);
