@@ -19,6 +19,9 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from sm_magics.home import ServiceAddress
 
+# Whoever starts the tests in the background of a shell starts them with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PATIENCE = 60.0
 
 # The machine may be busy: how long an example takes says nothing about what is tested. In CI the examples are the same

@@ -22,21 +22,29 @@ import torch
 CONTRACT = Path(__file__).parent / "contract"
 FILES = ("cases.jsonl", "forms_and_values.jsonl")
 CASES = [json.loads(line) for file in FILES for line in (CONTRACT / file).read_text().splitlines()]
-CASES.sort(key=lambda case: case["model"])  # all cases of one server together, in their order
+
+
+def server_key(case: dict[str, Any]) -> tuple[str, ...]:
+    """Tell which cases one server can answer; how many workers it has makes no difference to them."""
+    return (case["model"], *(f"{k}={v}" for k, v in case["environment"].items() if k.startswith("TS_")))
+
+
+CASES.sort(key=server_key)  # all cases of one server together, in their order
 FLOAT = re.compile(rb"-?\d+\.\d+(?:e[+-]?\d+)?")
 
 
 @pytest.fixture(scope="module")
 def server_of(start_server: Callable) -> Callable:
-    servers: dict[str, Any] = {}
+    servers: dict[tuple[str, ...], Any] = {}
 
-    def server_for(model: str, environ: dict[str, str]):
-        if model not in servers:
+    def server_for(case: dict[str, Any]):
+        key = server_key(case)
+        if key not in servers:
             for other in servers.values():
                 other.stop()
             servers.clear()
-            servers[model] = start_server(CONTRACT / "models" / model, environ=environ)
-        return servers[model].wait_until_listening()
+            servers[key] = start_server(CONTRACT / "models" / case["model"], environ=case["environment"])
+        return servers[key].wait_until_listening()
 
     return server_for
 
@@ -45,7 +53,7 @@ def server_of(start_server: Callable) -> Callable:
 def test_recorded_request_is_answered_as_recorded(case: dict[str, Any], server_of: Callable) -> None:
     sent, recorded = case["request"], case["answer"]
     body = base64.b64decode(sent["body_base64"])
-    reply = server_of(case["model"], case["environment"]).send(sent["method"], sent["path"], sent["headers"], body)
+    reply = server_of(case).send(sent["method"], sent["path"], sent["headers"], body)
 
     assert (reply.status, reply.content_type) == (recorded["status"], recorded["content_type"]), reply.body
     if "body_base64" in recorded:
