@@ -1,4 +1,4 @@
-"""The tests under other versions: what the floors in pyproject.toml promise, other Pythons, SageMaker SDK 2 and 3.
+"""Tests and tutorials under other versions: the floors in pyproject.toml, other Pythons, SageMaker SDK 2 and 3.
 
 Each row has a virtual environment of its own, kept outside the repository for the next run and made anew when what goes
 into it changes, and every week for what it leaves open. The next one is made while the tests run in one. PyTorch is
@@ -38,6 +38,8 @@ class Row:
     client
         The environment holds no more than `packages`, a client of the service: the tests are run by the interpreter
         that runs this script, and find the environment in the variable ``CLIENT``.
+    tutorials
+        The tutorials are executed in it, with all that they import, in place of tests.
     seconds
         What was spent on it, by what it was spent on.
     """
@@ -47,6 +49,7 @@ class Row:
     packages: tuple[str, ...] = ()
     tests: tuple[str, ...] = ("tests",)
     client: bool = False
+    tutorials: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -80,7 +83,9 @@ CONFORMANCE = "tests/local/conformance/test_{}.py".format
 #: Every module can be imported, and what parses and runs the user's code does so: in each Python of its own.
 LANGUAGE = ("tests/test_exported_members.py", "tests/authoring", "tests/magics")
 #: The package reads the SDK's table of images and asks it for a role; the SDK itself is a client of the service.
-SDK = tuple(f"tests/hosting/test_{name}.py" for name in ("images", "plan", "deploying_to_aws"))
+SDK = tuple(f"tests/hosting/test_{name}.py" for name in ("images", "plan", "deploying_to_aws", "native", "exporting"))
+#: What the tutorials run in: the oldest that is promised, beside an SDK 2, and the newest, beside SDK 3.
+OLDEST_JUPYTER = ("ipykernel==6.*", "jupyterlab==4.2.*", "sagemaker==2.237.0", "torch")
 ROWS = (
     # An SDK 2 as old as its floor: the only one that goes with a boto3 as old as ours. Each module uses one or another
     # of the dependencies, and the oldest Python: all tests, but those that only read the source.
@@ -95,6 +100,8 @@ ROWS = (
     Row("python3.13", python="3.13", tests=(*LANGUAGE, "tests/display", "tests/local")),
     Row("sdk2", packages=("sagemaker>=2.237,<3", "torch"), tests=(*SDK, CONFORMANCE("sdk2"))),
     Row("sdk3", packages=("sagemaker>=3", "torch"), tests=(*SDK, CONFORMANCE("sdk3"))),
+    Row("tutorials-floors", packages=(*floors(), *OLDEST_JUPYTER), tutorials=True),
+    Row("tutorials-newest", packages=("sagemaker>=3", "torch"), tutorials=True),
     Row("aws-cli", packages=("awscli",), tests=(CONFORMANCE("aws_cli"),), client=True),
 )
 
@@ -116,7 +123,7 @@ def environment(row: Row) -> Path:
     """Return where a row's environment is, or will be: what goes into it says where."""
     declared = [dependencies(), torch()] if not row.client else []
     week = date.today().isocalendar()[:2]  # noqa: DTZ011 - the week of whoever runs this
-    content = repr((row.python, row.packages, row.client or str(ROOT), declared, TEST_TOOLS, week))
+    content = repr((row.python, row.packages, row.client or str(ROOT), row.tutorials, declared, TEST_TOOLS, week))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "sm_magics-matrix" / f"{row.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
@@ -139,8 +146,9 @@ def make(row: Row) -> Path | None:
         install = [str(wanted / "bin" / "python"), "-m", "pip", "install", *options]
         if "torch" in row.packages:  # by itself first: a range would take the newest build, with CUDA
             subprocess.run([*install, torch()], check=True)
-        own = () if row.client else (*TEST_TOOLS, "--editable", str(ROOT))
-        subprocess.run([*install, *own, *row.packages], check=True)
+        own = () if row.client else (*TEST_TOOLS, "--editable", f"{ROOT}[tutorials]" if row.tutorials else str(ROOT))
+        # The front end is tested by itself.
+        subprocess.run([*install, *own, *row.packages], check=True, env={**os.environ, "HATCH_BUILD_NO_HOOKS": "true"})
         complete.touch()
     return wanted
 
@@ -150,9 +158,12 @@ def run(row: Row, made: Path | None) -> bool | None:
     if made is None:
         return None
     python = sys.executable if row.client else str(made / "bin" / "python")
-    tests = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *row.tests]
+    command = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *row.tests]
+    if row.tutorials:
+        command = [python, "scripts/execute_notebooks.py", "--check"]
+    environ = {**os.environ, "CLIENT": str(made), "PATH": f"{made / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     with row.measured("tests"):
-        return subprocess.run(tests, cwd=ROOT, env={**os.environ, "CLIENT": str(made)}, check=False).returncode == 0
+        return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode == 0
 
 
 def main(names: list[str]) -> int:
