@@ -31,6 +31,11 @@ from playwright.sync_api import Locator, expect  # noqa: E402
 expect.set_options(timeout=120_000)
 
 TARGET, DOCS = PROJECT / "screenshots", PROJECT / "docs" / "images"
+# The cells that deploy and predict, with their outputs.
+DEPLOY_AND_PREDICT = """
+    const [deploy, predict] = [3, 4].map(index => panel.content.widgets[index].node.getBoundingClientRect());
+    return {x: deploy.x, y: deploy.y, width: deploy.width, height: predict.bottom - deploy.y};
+"""
 IN_DOCS = ("package", "coming", "in-service", "failed", "table", "job", "panel", "prediction", "notebook")
 MOST = 150_000
 """Bytes of a picture in the documentation."""
@@ -194,7 +199,7 @@ def of_cards(open_notebook: Callable[..., Notebook], root: Path) -> None:
         notebook.theme(theme)
         notebook.evaluate("panel.content.scrollToItem(3, 'start');")
         notebook.page.wait_for_timeout(1000)  # until JupyterLab has drawn what came into sight
-        notebook.page.locator(".jp-NotebookPanel-notebook").screenshot(path=TARGET / f"notebook-{theme}.png")
+        notebook.page.screenshot(path=TARGET / f"notebook-{theme}.png", clip=notebook.evaluate(DEPLOY_AND_PREDICT))
     notebook.close()
     print(f"{len(list(TARGET.glob('*.png')))} pictures in {TARGET.name}/")
 

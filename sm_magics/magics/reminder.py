@@ -10,7 +10,7 @@ import time
 from sm_magics import seen
 
 _MOST = 3
-_WELCOME = "%sm_deploy MODEL deploys a model on this machine, %sm_doctor looks at what AWS needs, %sm_deploy? explains."
+_WELCOME = "%sm_deploy MODEL deploys it on this machine; %sm_doctor says what AWS needs."  # one line in JupyterLab
 
 
 def remind() -> None:
