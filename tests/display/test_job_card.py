@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from card_driver import buttons, eventually, html
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -140,36 +141,6 @@ def made(monkeypatch):
     yield make
     for card in cards:
         card.close()
-
-
-def html(card):
-    def values(widget):
-        yield str(getattr(widget, "value", ""))
-        yield str(getattr(widget, "description", ""))
-        for child in getattr(widget, "children", ()):
-            yield from values(child)
-
-    return "\n".join(value for child in card.children[1:] for value in values(child))
-
-
-def buttons(card):
-    def walk(widget):
-        if hasattr(widget, "click"):
-            yield widget.description, widget
-        for child in getattr(widget, "children", ()):
-            yield from walk(child)
-
-    return dict(walk(card))
-
-
-def eventually(told):
-    """Wait until something is true that another thread makes so."""
-    pause, step = threading.Event(), 0.01
-    for _ in range(int(PATIENCE / step)):
-        if told():
-            return
-        pause.wait(step)
-    raise AssertionError("never came true")
 
 
 def test_metrics_come_in_while_it_runs_and_it_asks_no_more_once_it_has_ended(made):

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sm_magics.serving.parent import WarmParent
+
 SAFETY = 60  # seconds; only a hang takes that long
 
 
@@ -172,3 +174,13 @@ def short_dir() -> Iterator[Path]:
     """Return a directory whose path is short enough for Unix sockets."""
     with tempfile.TemporaryDirectory(prefix="sm-", dir="/tmp") as directory:
         yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def parent(loop) -> Iterator[WarmParent]:
+    """Start a warm parent in the module's own `loop`; check that it leaves nothing behind."""
+    with tempfile.TemporaryDirectory(prefix="sm-", dir="/tmp") as directory:
+        parent = loop.run_until_complete(WarmParent.start(sys.executable, Path(directory)))
+        yield parent
+        loop.run_until_complete(parent.close())
+        assert not list(Path(directory).iterdir())

@@ -8,14 +8,13 @@ import os
 import random
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pool_driver import until
 
 from sm_magics.serving.messages import Request
-from sm_magics.serving.parent import WarmParent
 from sm_magics.serving.pool import WorkerPool
 
 # Each request leaves its number in a file of its own, once for each time it is begun.
@@ -40,14 +39,6 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = uvloop.new_event_loop()
     yield loop
     loop.close()
-
-
-@pytest.fixture(scope="module")
-def parent(loop) -> Iterator[WarmParent]:
-    with tempfile.TemporaryDirectory(prefix="sm-", dir="/tmp") as directory:
-        parent = loop.run_until_complete(WarmParent.start(sys.executable, Path(directory)))
-        yield parent
-        loop.run_until_complete(parent.close())
 
 
 @pytest.fixture
@@ -83,13 +74,6 @@ class Orders:
 @pytest.fixture
 def orders(tmp_path) -> Orders:
     return Orders(tmp_path)
-
-
-async def until(condition) -> None:
-    deadline = asyncio.get_running_loop().time() + 60
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.005)
 
 
 @LINUX

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pool_driver import until
 
 from sm_magics.serving.connection import Worker
 from sm_magics.serving.messages import ModelLoadFailed, Request, frame
@@ -48,15 +49,6 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-@pytest.fixture(scope="module")
-def parent(loop) -> Iterator[WarmParent]:
-    with tempfile.TemporaryDirectory(prefix="sm-", dir="/tmp") as directory:
-        parent = loop.run_until_complete(WarmParent.start(sys.executable, Path(directory)))
-        yield parent
-        loop.run_until_complete(parent.close())
-        assert not list(Path(directory).iterdir())
-
-
 @pytest.fixture
 def log() -> list[str]:
     return []
@@ -78,13 +70,6 @@ def make_pool(loop, parent, log, write_model):
 
 def order(**what) -> Request:
     return Request("POST", "/invocations", (("Content-Type", "application/json"),), json.dumps(what).encode())
-
-
-async def until(condition) -> None:
-    deadline = asyncio.get_running_loop().time() + 60
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.005)
 
 
 def test_requests_are_served_first_come_first_served(loop, make_pool, tmp_path):
