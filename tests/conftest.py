@@ -35,6 +35,16 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("unhurried")
 
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name what is long, or bytes, by its argument.
+
+    A name made of the bytes of an archive has the time in it, so that two processes that collect the same tests, as
+    pytest-xdist's do, disagree about their names.
+    """
+    return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 80) else None
+
+
 # What loads or serves a model needs torch, which is the user's: scripts/matrix.py also tests without it.
 _NEED_TORCH = (
     "hosting/test_deploying.py",
