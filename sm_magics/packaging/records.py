@@ -101,16 +101,19 @@ class _Stream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read a part of what is left."""
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
+        """Read as much as there is room for, small records together."""
+        done = 0
+        while done < len(buffer):
+            while not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return done
+                self._rest = memoryview(piece)
+            size = min(len(buffer) - done, len(self._rest))
+            buffer[done : done + size] = self._rest[:size]
+            self._rest = self._rest[size:]
+            done += size
+        return done
 
 
 class _End:

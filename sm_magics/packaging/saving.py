@@ -7,12 +7,11 @@ file and into the archive at once, while it is in the processor's cache.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from sm_magics.authoring import CodeFolder
 from sm_magics.progress import Listener, Progress
@@ -20,6 +19,8 @@ from sm_magics.progress import Listener, Progress
 from .archive import Member
 from .fitting import Fit
 from .records import Records
+from .tar.ahead import Ahead
+from .tar.gzipping import Buffer
 from .tar.hashing import digest_of_file, hasher
 from .tar.replacing import explained, replacing
 from .tar.tail import Index, read_index
@@ -98,34 +99,29 @@ def model_file(
             else:
                 yield ModelFile(Member(name, beside), packed, file)
             return
-        teed = _Teed(records, file, place, _reporting("Save", name, records.size, listener))
+        copy = _Copy(file, place, _reporting("Save", name, records.size, listener))
         if packed:  # only the model file is gone
-            while teed.read(1 << 20):
-                pass
-        yield ModelFile(Member(name, beside, None if packed else teed), packed, file)
+            for piece in records.pieces():
+                copy.write(piece)
+            yield ModelFile(Member(name, beside), packed, file)
+        else:
+            yield ModelFile(Member(name, beside, records, copy.write), None, file)
 
 
-class _Teed(io.RawIOBase):
-    """A model as it is to be saved, which is written into its file as it is read."""
+class _Copy:
+    """The model file, written while the archive is."""
 
-    def __init__(self, records: Records, file: BinaryIO, place: Path, report: Callable[[int], None]) -> None:
-        self.size = records.size
-        self._source, self._file, self._place, self._report = records.open(), file, place, report
+    def __init__(self, file: BinaryIO, place: Path, report: Callable[[int], None]) -> None:
+        self._file, self._place, self._report = file, place, report
+        self._ahead, self._written = Ahead(file.fileno()), 0
 
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read a part of what is left, and write it."""
-        view = memoryview(buffer)
-        done = 0
+    def write(self, piece: Buffer) -> None:
+        """Write a part of it."""
         with explained(self._place, _ELSEWHERE, Path(self._file.name)):  # it may lie on another disk than the archive
-            while done < len(view) and (got := self._source.readinto(view[done:])):  # small tensors together
-                done += got
-            self._file.write(view[:done])
-        self._report(done)
-        return done
+            self._file.write(piece)
+            self._written += len(piece)
+            self._ahead.reached(self._written)
+        self._report(len(piece))
 
 
 def _packed(folder: CodeFolder, archive: Path, name: str) -> Index | None:

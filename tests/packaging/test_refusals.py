@@ -330,7 +330,7 @@ def test_a_full_disk_leaves_the_earlier_model_and_archive(tmp_path, monkeypatch,
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    target = {"weights": "saving._Teed.readinto", "archive": "tar.gzipping.Output.write"}[where]
+    target = {"weights": "saving._Copy.write", "archive": "tar.gzipping.Output.write"}[where]
     monkeypatch.setattr(f"sm_magics.packaging.{target}", full)
     with pytest.raises(PackagingError, match="no space left"):
         package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})

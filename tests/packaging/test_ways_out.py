@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,14 +79,13 @@ def test_hints_call_the_model_by_its_name(tmp_path):
     assert caught.value.hint.startswith('mt.to_empty(device="cpu") ')
 
 
-@pytest.mark.parametrize(
-    ("where", "option"), [("records._Stream.readinto", "--model-dir"), ("tar.gzipping.Output.write", "--archive")]
-)
-def test_a_full_disk_names_the_option_for_the_file_that_found_no_room(tmp_path, monkeypatch, where, option):
+@pytest.mark.parametrize(("module", "option"), [("saving", "--model-dir"), ("tar.gzipping", "--archive")])
+def test_a_full_disk_names_the_option_for_the_file_that_found_no_room(tmp_path, monkeypatch, module, option):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(f"sm_magics.packaging.{where}", full)
+    ahead = SimpleNamespace(reached=full)
+    monkeypatch.setattr(f"sm_magics.packaging.{module}.Ahead", lambda _descriptor: ahead)
     with pytest.raises(PackagingError, match="no space left") as caught:
         package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
     assert f"{option} ANOTHER_DIRECTORY" in caught.value.hint

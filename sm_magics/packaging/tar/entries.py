@@ -8,27 +8,25 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeAlias, cast
-
-from blake3 import blake3
+from typing import IO, Protocol, TypeAlias, cast
 
 from sm_magics.errors import PackagingError
 
+from .gzipping import Buffer, Seen
 from .hashing import Entry, hasher
 
 Watch: TypeAlias = Callable[[str, int], None]
 
 
-class Stream(Protocol):
+class Source(Protocol):
     """Data of a known size."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
 
-    def read(self, size: int, /) -> bytes | None:
-        """Read a little."""
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        """Read into a buffer."""
+    def open(self) -> io.RawIOBase:
+        """Return it as a stream that is read forwards."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +39,21 @@ class Member:
         Its name inside the archive, with forward slashes: ``code/inference.py``.
     path
         Where it lies.
-    stream
+    source
         What is read instead, once, where it does not lie there yet.
+    also
+        Given each piece of the data that is read, in order and from another thread.
     """
 
     name: str
     path: Path
-    stream: Stream | None = None
+    source: Source | None = None
+    also: Seen | None = None
 
     @property
     def size(self) -> int:
         """Its size in bytes."""
-        return self.stream.size if self.stream else self.path.stat().st_size
+        return self.source.size if self.source else self.path.stat().st_size
 
 
 class Sink(Protocol):
@@ -63,7 +64,7 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Write a little."""
 
-    def write_from(self, source: IO[bytes], size: int, digest: blake3, report: Callable[[int], None]) -> int:
+    def write_from(self, source: IO[bytes], size: int, seen: Seen, report: Callable[[int], None]) -> int:
         """Write data from a stream; see `GzipMember`."""
 
 
@@ -78,10 +79,10 @@ class InMemory:
         """Append data."""
         self.length += self._data.write(data)
 
-    def write_from(self, source: IO[bytes], size: int, digest: blake3, report: Callable[[int], None]) -> int:
+    def write_from(self, source: IO[bytes], size: int, seen: Seen, report: Callable[[int], None]) -> int:
         """Append data from a stream."""
         data = source.read(size)
-        digest.update(data)
+        seen(data)
         self.write(data)
         report(len(data))
         return len(data)
@@ -99,8 +100,8 @@ def add_file(sink: Sink, member: Member, watch: Watch) -> Entry:
     PackagingError
         If it cannot be read, or becomes shorter meanwhile.
     """
-    if (stream := member.stream) is not None:
-        return _add(sink, cast("IO[bytes]", stream), member, stream.size, watch)
+    if member.source is not None:
+        return _add(sink, cast("IO[bytes]", member.source.open()), member, member.size, watch)
     try:
         file = member.path.open("rb", buffering=0)
     except OSError as error:
@@ -112,7 +113,7 @@ def add_file(sink: Sink, member: Member, watch: Watch) -> Entry:
 
 
 def _add(sink: Sink, source: IO[bytes], member: Member, size: int, watch: Watch) -> Entry:
-    return add(sink, source, member.name, size, report=lambda number: watch(member.name, number))
+    return add(sink, source, member.name, size, also=member.also, report=lambda number: watch(member.name, number))
 
 
 def add(
@@ -122,6 +123,7 @@ def add(
     size: int,
     *,
     runs: bool = False,
+    also: Seen | None = None,
     report: Callable[[int], None] = lambda _: None,
 ) -> Entry:
     """Write a file's data from a stream.
@@ -133,7 +135,13 @@ def add(
     """
     sink.write(_header(name, size, runs=runs))
     digest = hasher()
-    if sink.write_from(source, size, digest, report) != size:
+
+    def seen(piece: Buffer) -> None:
+        digest.update(piece)
+        if also is not None:
+            also(piece)
+
+    if sink.write_from(source, size, seen, report) != size:
         raise PackagingError(f"{name} became shorter while it was read.", hint="%sm_package model    # again")
     sink.write(bytes(-size % tarfile.BLOCKSIZE))
     return Entry(name, size, digest.hexdigest(), runs)

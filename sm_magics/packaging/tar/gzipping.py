@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, TypeAlias
 
-from blake3 import blake3
 from isal import isal_zlib
+
+from .ahead import Ahead
 
 PIECE = 2 << 20  # stays in a core's cache from reading to writing
 _STORED_MAX = 0xFFFF  # bytes in one stored block, RFC 1951 §3.2.4
@@ -24,6 +25,7 @@ _WORTH_DEFLATING = 1 / 3  # fp32 weights come to about 0.93, some to 0.75; defla
 _SAMPLE = 4096
 _NO_NAME_NO_TIME = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 Buffer: TypeAlias = bytes | bytearray | memoryview
+Seen: TypeAlias = Callable[[Buffer], object]
 
 
 class Output:
@@ -36,15 +38,18 @@ class Output:
         if isinstance(file, (io.FileIO, io.BufferedWriter)):
             file.flush()
             self._descriptor = file.fileno()
+            self._ahead = Ahead(self._descriptor)
 
     def write(self, *buffers: Buffer) -> None:
         """Write buffers one after the other."""
         size = sum(map(len, buffers))
         if self._descriptor < 0:
             self._file.write(b"".join(buffers))
-        else:
-            self._write_all(buffers, size)
+            self.written += size
+            return
+        self._write_all(buffers, size)
         self.written += size
+        self._ahead.reached(self.written)
 
     def _write_all(self, buffers: Sequence[Buffer], size: int) -> None:
         done = os.writev(self._descriptor, buffers)
@@ -82,7 +87,7 @@ class GzipMember:
         deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._output.write(deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH))
 
-    def write_from(self, source: IO[bytes], size: int, digest: blake3, report: Callable[[int], None]) -> int:
+    def write_from(self, source: IO[bytes], size: int, seen: Seen, report: Callable[[int], None]) -> int:
         """Write data of that size from a stream, and return how much there was.
 
         Memory is that of two pieces.
@@ -93,14 +98,14 @@ class GzipMember:
             Where from.
         size
             In bytes.
-        digest
-            Is updated with all of it.
+        seen
+            Called with each piece, in order, in the thread that computes the checksums.
         report
             Called with the size of each piece.
         """
         if size <= _SAMPLE * 64:
             data = source.read(size)
-            digest.update(data)
+            seen(data)
             self.write(data)
             report(len(data))
             return len(data)
@@ -114,7 +119,7 @@ class GzipMember:
                 piece = buffers[turn][: fill(source, buffers[turn][: size - done])]
                 if not piece:
                     break
-                checks[turn] = thread.submit(self._check, piece, digest)
+                checks[turn] = thread.submit(self._check, piece, seen)
                 self._emit(piece)
                 done += len(piece)
                 turn = 1 - turn
@@ -128,11 +133,11 @@ class GzipMember:
         """Write the end."""
         self._output.write(b"\x03\x00" + trailer(self._checksum, self.length))  # an empty block, which is the last
 
-    def _check(self, piece: Buffer, digest: blake3 | None = None) -> None:
+    def _check(self, piece: Buffer, seen: Seen | None = None) -> None:
         self._checksum = isal_zlib.crc32(piece, self._checksum)
         self.length += len(piece)
-        if digest is not None:
-            digest.update(piece)
+        if seen is not None:
+            seen(piece)
 
     def _emit(self, piece: memoryview) -> None:
         if is_worth_deflating(piece):
