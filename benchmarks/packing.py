@@ -57,7 +57,7 @@ def memory(name):
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(name)) / 1024
 def measured(name, work):
-    at_hand(5 * os.path.getsize("model.pth") // 2)
+    at_hand(3 * os.path.getsize("model.pth") + (1 << 30))
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     before, started = memory("VmRSS"), time.perf_counter()
@@ -212,7 +212,7 @@ def run(results: Results, python: Path | str, code: str, directory: Path, *argum
 
 
 def timed(results: Results, name: str, directory: Path, work: Callable[[], object]) -> None:
-    code = 'at_hand(5 * os.path.getsize("model.pth") // 2)'
+    code = 'at_hand(3 * os.path.getsize("model.pth") + (1 << 30))'
     subprocess.run([sys.executable, "-c", MEASURED + code, str(directory)], check=True)
     started = time.perf_counter()
     work()
