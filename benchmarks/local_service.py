@@ -15,7 +15,6 @@ import argparse
 import io
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -31,10 +30,10 @@ from typing import Any
 import boto3
 import psutil
 from botocore.config import Config
+from environments import environment
 
 from sm_magics.home import ServiceAddress
 
-BUILD = Path(__file__).parents[1] / "build" / "benchmark"
 SDK = ("sagemaker==3.27.0", "torch==2.13.0", "fastapi", "uvicorn")
 BUCKET = "sagemaker-benchmark"
 REPOSITORY = "763104351884.dkr.ecr.us-west-2.amazonaws.com"
@@ -134,15 +133,8 @@ def main() -> None:
 
 
 def install() -> Path:
-    """Return the interpreter of an environment with SDK 3, made if it is not there."""
-    environment = BUILD / "sdk3"
-    python = environment / "bin" / "python"
-    if not python.exists():
-        shutil.rmtree(environment, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", SDK[1]], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *SDK], check=True)
-    return python
+    """Return the interpreter of an environment with SDK 3."""
+    return environment("sdk3", [SDK[1]], [*SDK]) / "bin" / "python"
 
 
 @contextmanager

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import boto3
 from botocore.exceptions import EndpointConnectionError
+from environments import environment
 
-BUILD = Path(__file__).parents[1] / "build" / "benchmark"
 ENVIRONMENTS = {
     "sdk2": ["sagemaker>=2.237,<3"],
     "sdk3": ["sagemaker-core>=2"],
@@ -149,13 +149,14 @@ from sm_magics.packaging import Package
 from sm_magics.settings import Settings
 connection = connect(Settings(region="us-west-2", bucket="models"))
 s3 = boto3.client("s3")
-with open("/proc/self/io") as file: pass
-from boto3.s3.transfer import TransferConfig
+def empty():
+    for found in s3.list_objects_v2(Bucket="models").get("Contents", []):
+        s3.delete_object(Bucket="models", Key=found["Key"])
+empty()
 measured("boto3: upload_file", lambda: s3.upload_file("ours/model.tar.gz", "models", "bare"))
-s3.delete_object(Bucket="models", Key="bare")
+empty()
 package = Package.open("ours/model.tar.gz")
 measured("ours: upload", lambda: artifacts.upload(package, connection))
-bucket, key = artifacts.split(artifacts.location(package, connection))
 """
 
 UNPACK = """
@@ -189,16 +190,9 @@ class Results:
         print(f"    {name}: {seconds:.3f} s" + (f", {memory:.0f} MiB" if memory is not None else ""), flush=True)
 
 
-def environment(name: str) -> Path:
-    """Return the interpreter of a peer's environment, made if it is not there."""
-    place = BUILD / f"packing-{name}"
-    ready = place / "ready"
-    if not ready.exists():
-        shutil.rmtree(place, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        subprocess.run([str(place / "bin/python"), "-m", "pip", "install", "-q", *ENVIRONMENTS[name]], check=True)
-        ready.touch()
-    return place / "bin" / "python"
+def interpreter(name: str) -> Path:
+    """Return the interpreter of a peer's environment."""
+    return environment(f"packing-{name}", ENVIRONMENTS[name]) / "bin" / "python"
 
 
 def run(results: Results, python: Path | str, code: str, directory: Path, *arguments: str, **environ: str) -> None:
@@ -268,11 +262,11 @@ def one_round(results: Results, directory: Path, size: int, *, slow: bool, train
         ("sdk3", "SDK 3", "sagemaker.core.common_utils"),
     ):
         code = PEER_SDK.format(name=name, title=title, module=module)
-        run(results, environment(name), code, directory)
-        run(results, environment(name), code, directory, "repack")
+        run(results, interpreter(name), code, directory)
+        run(results, interpreter(name), code, directory, "repack")
     run(results, sys.executable, UNPACK, directory)
     settle(directory)
-    run(results, environment("mlflow"), MLFLOW, directory)
+    run(results, interpreter("mlflow"), MLFLOW, directory)
     settle(directory)
     timed(
         results,

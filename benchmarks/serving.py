@@ -14,7 +14,6 @@ import http.client
 import io
 import json
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -27,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from environments import environment
 
-BUILD = Path(__file__).parents[1] / "build" / "benchmark"
 TORCH = "2.13.0"
 INSTALLED = [
     f"torch=={TORCH}",
@@ -141,23 +140,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement of speed")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the middle is shown")
     options = parser.parse_args()
-    container = install()
+    container = environment("container", [*INSTALLED])
     with tempfile.TemporaryDirectory(prefix="sm-bench-") as directory:
         subprocess.run([sys.executable, "-c", MODELS, directory], check=True)
         bench = Bench(Path(directory), container, options.seconds)
         for _ in range(options.rounds):
             bench.round()
     bench.show()
-
-
-def install() -> Path:
-    """Return the environment of the real stack, made if it is not there."""
-    environment = BUILD / "container"
-    if not (environment / "bin" / "torchserve").exists():
-        shutil.rmtree(environment, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-        subprocess.run([str(environment / "bin" / "pip"), "install", "-q", *INSTALLED], check=True)
-    return environment
 
 
 class Bench:
