@@ -16,7 +16,7 @@
     │   ├── ArchiveError             a model.tar.gz whose layout SageMaker would not read
     │   └── ProofFailed              a package that fails in a clean process; `.report`
     ├── DeploymentError              from model.tar.gz to an endpoint in service
-    │   ├── EndpointFailed           SageMaker gave up on it; `.reason`, `.log`
+    │   ├── EndpointFailed           SageMaker gave up on it; `.reason`, `.log`, `.endpoint`, `.diagnosis`
     │   ├── EndpointTimeout          still not in service; it may come up yet
     │   ├── DeploymentInterrupted    an Interrupted, while an endpoint comes up
     │   └── EndpointConflictError    the name belongs to somebody else's endpoint
@@ -138,12 +138,27 @@ class EndpointFailed(DeploymentError):  # noqa: N818 - SageMaker's own word for 
         SageMaker's ``FailureReason``.
     log
         The last lines of the endpoint's log, with the traceback where there is one.
+    endpoint
+        The `sm_magics.hosting.Endpoint`, as it was then.
+    diagnosis
+        Reason and log, read: an `sm_magics.hosting.Diagnosis`. None if neither says anything.
     """
 
-    def __init__(self, message: str, *, hint: str = "", reason: str = "", log: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        reason: str = "",
+        log: str = "",
+        endpoint: object = None,
+        diagnosis: object = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
         self.log = log
+        self.endpoint = endpoint
+        self.diagnosis = diagnosis
 
 
 class EndpointTimeout(DeploymentError):  # noqa: N818

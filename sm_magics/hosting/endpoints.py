@@ -202,6 +202,8 @@ class Endpoint(Resource):
             hint=hint,
             reason=self.reason,
             log="\n".join(log),
+            endpoint=self,
+            diagnosis=found,
         )
 
     def predict(

@@ -15,8 +15,7 @@ from IPython.core.magic_arguments import argument
 from sm_magics.errors import ModelError, PayloadError
 from sm_magics.payload import natural
 
-from . import parsing
-from .cards import located
+from . import failures, parsing
 from .session import SessionMagics
 
 if TYPE_CHECKING:
@@ -79,37 +78,29 @@ class CallingMagics(SessionMagics):
         endpoint = self.session.endpoint(options.endpoint_name, options)
         seconds: list[float] = []
         try:
-            for _ in range(options.repeat):
-                prediction = endpoint.predict(
-                    payload,
-                    content_type=options.content_type or kind,
-                    accept=options.accept,
-                    custom_attributes=options.custom_attributes,
-                )
-                seconds.append(prediction.seconds)
+            with failures.shown(self.session):  # it may be on its way still
+                for _ in range(options.repeat):
+                    prediction = endpoint.predict(
+                        payload,
+                        content_type=options.content_type or kind,
+                        accept=options.accept,
+                        custom_attributes=options.custom_attributes,
+                    )
+                    seconds.append(prediction.seconds)
         except ModelError as error:
-            placed = self._placed(error, endpoint)
-            self._show_failure(placed, endpoint)
-            raise placed from error
+            self._show_failure(error, endpoint)
+            raise
         self.session.show(answers.prediction(prediction, labels, seconds if options.repeat > 1 else ()))
         return self.session.result(prediction.value, options.out)
-
-    def _placed(self, error: ModelError, endpoint: Endpoint) -> ModelError:
-        """Return an error of the handlers with the cell and the line that raised it, where those are known."""
-        why: Any = error.diagnosis
-        placed: Any = located(self.session, why, endpoint)
-        if placed is why:
-            return error
-        message = error.message.replace(why.where, placed.where)
-        return ModelError(message, hint=error.hint, traceback=error.traceback, status=error.status, diagnosis=placed)
 
     def _show_failure(self, error: ModelError, endpoint: Endpoint) -> None:
         """Show the line of the cell that raised, where that is known: the error itself is text, without a link."""
         from sm_magics.display import followed
 
-        why: Any = error.diagnosis
+        why = failures.name_cell(self.session, error, endpoint)
         if why is not None and why.frame is not None:
             self.session.show(followed.refusal(endpoint, why, self.session.notebook_path))
+            failures.leave_traceback_to_card(self.session, error)
 
     def _panel(self, options: argparse.Namespace) -> None:
         """Show the panel that sends what is typed into it."""

@@ -9,10 +9,9 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sm_magics.errors import SmMagicsError
+from .failures import located
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -165,16 +164,3 @@ def versions() -> tuple[str, str]:
     except metadata.PackageNotFoundError:
         found = ""
     return found.partition("+")[0], platform.python_version()
-
-
-def located(session: SmMagics, why: Diagnosis | None, endpoint: Endpoint) -> Diagnosis | None:
-    """Return why it failed with its place in the notebook, if it was made from here and the code is still that."""
-    if why is None or not why.path:
-        return why
-    from sm_magics.packaging.proving.tracing import Cells
-
-    try:
-        directory = Path(endpoint.tags().get("sm-magics:model-dir", "") or session.directory())
-    except SmMagicsError:  # without the permission to read tags
-        directory = session.directory()
-    return why.located(Cells(directory, directory, session.author())) if directory.is_dir() else why

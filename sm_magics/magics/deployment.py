@@ -13,12 +13,13 @@ from IPython.core.magic_arguments import argument
 from sm_magics.errors import DeploymentError, ExpressionError
 from sm_magics.settings import LOCAL
 
-from . import checking, packaging, parsing, planning
+from . import checking, failures, packaging, parsing, planning
 from .live import Live
 from .session import SessionMagics
 
 if TYPE_CHECKING:
-    from sm_magics.hosting import Origin
+    from sm_magics.display.page import Shown
+    from sm_magics.hosting import Endpoint, Origin
     from sm_magics.hosting.plan import ModelData
     from sm_magics.packaging import Package
 
@@ -86,21 +87,26 @@ class DeploymentMagics(SessionMagics):
                 plan = prepare(package, name, options=wanted, **told)
                 live.finish(planning.show(plan, options))
                 return session.result(plan, options.out)
-            endpoint = deploy(
-                package,
-                name,
-                **told,
-                **vars(wanted),
-                wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
-                proof=session.proof(package) if isinstance(package, Package) else None,
-                listener=live,
-            )
-            session.last_endpoint = endpoint
-            session.regions.add(endpoint.where)
+            with failures.shown(session, lambda failed, card: self._finish(live, failed, card)):
+                endpoint = deploy(
+                    package,
+                    name,
+                    **told,
+                    **vars(wanted),
+                    wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
+                    proof=session.proof(package) if isinstance(package, Package) else None,
+                    listener=live,
+                )
             if not is_local:
                 cost.note(endpoint)
-            live.finish(render.endpoint(endpoint), endpoint)
+            self._finish(live, endpoint, render.endpoint(endpoint))
         return session.result(endpoint, options.out)
+
+    def _finish(self, live: Live, endpoint: Endpoint, shown: Shown) -> None:
+        """Show what came of a deployment. The endpoint is the latest one, also where it failed."""
+        self.session.last_endpoint = endpoint
+        self.session.regions.add(endpoint.where)
+        live.finish(shown, endpoint)
 
     def _what(self, options: argparse.Namespace) -> Any:
         """Return the package, the model or the training job that a command names; else the last package."""

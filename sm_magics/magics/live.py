@@ -43,12 +43,13 @@ class Live:
         self._next = self._began + PATIENCE
         self._session = session
         self._timeline: Timeline | None = None
+        self._is_finished = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is not None and self._has_drawn:  # the error says how it ended
+        if error is not None and self._has_drawn and not self._is_finished:  # the error says how it ended
             self._publish({"text/plain": ""}, transient=self._place, update=True)
 
     def __call__(self, event: Event) -> None:
@@ -81,6 +82,7 @@ class Live:
             Makes a card of anything else, None where nobody watches; is told how many seconds the work took.
         """
         self._draw(shown)
+        self._is_finished = True
         if not self._draws:
             return
         timeline, now = self._timed(), time.monotonic()

@@ -13,8 +13,7 @@ from sm_magics import seen
 from sm_magics.errors import SmMagicsError
 from sm_magics.settings import LOCAL
 
-from . import following, parsing
-from .cards import located
+from . import failures, following, parsing
 from .session import SessionMagics
 
 if TYPE_CHECKING:
@@ -46,12 +45,16 @@ class StatusMagics(SessionMagics):
         options = parsing.parse(self.sm_status, line)
         endpoint = self.session.endpoint(options.endpoint, options)
         endpoint.outcome = ""  # how it is, not what a deployment did
-        endpoint = endpoint.wait() if options.wait else endpoint.fetch()
+        if options.wait:
+            with failures.shown(self.session):
+                endpoint.wait()
+        else:
+            endpoint.fetch()
         endpoint.notes, endpoint.verified = (), None
         endpoint.note_verification(self.session.samples(endpoint))
         if endpoint.where != LOCAL:
             cost.note(endpoint)
-        shown = render.endpoint(endpoint, located(self.session, endpoint.explain(), endpoint))
+        shown = render.endpoint(endpoint, failures.located(self.session, endpoint.explain(), endpoint))
         self.session.show_endpoint(endpoint, shown)
         return self.session.result(endpoint, options.out)
 

@@ -206,13 +206,16 @@ def test_a_model_fn_that_raises_is_shown_with_its_traceback(live):
     live.succeed("%%sm_inference\ndef model_fn(model_dir):\n    weights = {}\n    return weights['fc.weight']\n")
     error = live.raised(f"%sm_deploy net -e {live.name}")
     assert type(error) is errors.EndpointFailed
-    assert "KeyError: 'fc.weight' (model_fn, code/inference.py line" in error.message
+    assert "KeyError: 'fc.weight' (model_fn, section model_fn, cell [" in error.message
     assert "weights['fc.weight']" in error.message
+    assert f"{live.name} · failed · this machine" in live.text
+    assert "KeyError: 'fc.weight' (model_fn, section model_fn, cell [" in live.text
+    assert f"%sm_logs {live.name}" in live.text
     assert "ping health check" in error.reason
     assert "KeyError" in error.log
     assert rendered(error)[-1].startswith("  hint: %sm_logs")
     assert live.succeed(f"%sm_status {live.name}").status == "Failed"
-    assert any("KeyError" in line for line in live.succeed(f"%sm_logs {live.name}"))
+    assert any("KeyError" in line for line in live.succeed("%sm_logs"))  # it is the latest one
     live.succeed("%%sm_inference --force\ndef input_fn(body, content_type):\n    return 1\n")
     live.succeed(f"%sm_delete {live.name}")
     assert left_over(live.name) == []
@@ -469,6 +472,15 @@ def test_no_wait_returns_at_once_and_the_next_prediction_waits(live):
     assert len(live.succeed("%sm_predict x")) == 4
 
 
+def test_a_prediction_that_waits_for_an_endpoint_that_fails_shows_its_card(live):
+    live.succeed("%%sm_inference\ndef model_fn(model_dir):\n    raise OSError('no weights')\n")
+    live.succeed(f"%sm_deploy net -e {live.name} --no-wait")
+    error = live.raised("%sm_predict x")
+    assert type(error) is errors.EndpointFailed
+    assert "OSError: no weights (model_fn, section model_fn, cell [" in error.message
+    assert f"{live.name} · failed · this machine" in live.text
+
+
 # -- what newcomers tried -------------------------------------------------------------------------------------------
 
 
@@ -479,7 +491,8 @@ def test_a_failed_update_that_nobody_waited_for_does_not_look_like_success(live)
     error = live.raised("%sm_status --wait")
     assert type(error) is errors.EndpointFailed
     assert "it serves what it served before" in error.message
-    assert "OSError: no weights (model_fn, code/inference.py line" in error.message
+    assert "OSError: no weights (model_fn, section model_fn, cell [" in error.message
+    assert "The last update failed; it serves what it served before." in live.text
     live.succeed(f"%sm_status {live.name}")
     assert "The last update failed" in live.text
     assert "OSError: no weights" in live.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -93,6 +94,15 @@ def test_work_that_fails_leaves_no_progress_behind(watched, now):
         work(watched, now, fails=True)
     last = watched.shell.display_pub.outputs[-1]
     assert (last["data"], last["update"]) == ({"text/plain": ""}, True)
+
+
+def test_a_result_that_was_shown_stays_when_an_error_follows_it(watched, now):
+    with contextlib.suppress(ValueError), Live(watched.session, "digits") as shows:
+        now[0] = 1.0
+        shows(Progress("Upload", 1, 10))
+        shows.finish(RESULT)
+        raise ValueError
+    assert watched.shown[-1] == RESULT.bundle()
 
 
 def test_work_that_fails_at_once_draws_nothing(watched, now):
