@@ -264,6 +264,7 @@ def log(name: str, place: str, lines: Sequence[str], tail: int = 0) -> Shown:
     read = diagnosis.read(lines)
     why = explained(read) if read else []
     shown = diagnosis.summarized(lines)[-tail:]
-    said = f"The last {tail} lines; -n 0 shows all:" if 0 < tail < len(lines) else "The log:" if read else ""
+    last = "The last line" if tail == 1 else f"The last {tail} lines"
+    said = f"{last}; -n 0 shows all:" if 0 < tail < len(lines) else "The log:" if read else ""
     earlier = [page.paragraph(said, dim=True)] if said else []
     return page.card(BAD if read else OK, name, what, *why, *earlier, page.listing(shown))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import cell_magic, magics_class
-from IPython.core.magic_arguments import argument
+from IPython.core.magic_arguments import argument, kwds
 
 from . import parsing
 from .session import SessionMagics, SmMagics
@@ -23,6 +23,7 @@ class AuthoringMagics(SessionMagics):
 
     @cell_magic
     @parsing.magic
+    @kwds(usage="%%%(prog)s [options] [NAME]")
     @argument("name", nargs="?", metavar="NAME", help="the section's name; default: what the cell defines")
     @argument("--run", action="store_true", help="also run the cell in the notebook")
     @argument(
@@ -57,6 +58,7 @@ class AuthoringMagics(SessionMagics):
 
     @cell_magic
     @parsing.magic
+    @kwds(usage="%%%(prog)s [options] PATH")
     @argument("path", metavar="PATH", help="the file, relative to code/: helpers.py, requirements.txt")
     @argument("--run", action="store_true", help="also run the cell in the notebook (Python files only)")
     @argument("--force", action="store_true", help="replace what was edited by hand; a copy is kept beside it")

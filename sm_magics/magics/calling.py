@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
-from IPython.core.magic_arguments import argument
+from IPython.core.magic_arguments import argument, kwds
 
 from sm_magics.errors import ModelError, PayloadError
 from sm_magics.payload import natural
@@ -33,6 +33,7 @@ class CallingMagics(SessionMagics):
     @needs_local_scope
     @line_cell_magic
     @parsing.magic
+    @kwds(usage="%(prog)s [options] EXPRESSION")
     @argument(
         "-e", "--endpoint-name", metavar="ENDPOINT", help="a name or an Endpoint variable; default: the latest one"
     )

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 TOLERANCE = 1e-4
+Proven = tuple[str, tuple[Any, ...], object, object]
+"""Which package a proof is of, how it was asked, with which sample, and which answer was expected."""
 PATIENCE = 20.0
 """Seconds that a proof waits for the warm process of the service that is just starting."""
 
 
 def proof_options(function: parsing.Magic) -> parsing.Magic:
     """Add the options that say how a package is proven."""
-    options = [
+    return parsing.with_options(
+        function,
         argument("--expect", metavar="EXPR", help="the answer to the sample; default: what the live model gives"),
         argument("--content-type", metavar="TYPE", default=JSON, help=f"how the sample is sent; default: {JSON}"),
         argument("--accept", metavar="TYPE", default=JSON, help=f"how the answer is asked for; default: {JSON}"),
@@ -45,10 +48,7 @@ def proof_options(function: parsing.Magic) -> parsing.Magic:
             action="store_true",
             help="prove it under the container's own versions of Python and torch, in an environment made for that",
         ),
-    ]
-    for option in options:
-        function = option(function)
-    return function
+    )
 
 
 def skippable(function: parsing.Magic) -> parsing.Magic:
@@ -85,7 +85,7 @@ def prove(
     sample = nothing if sample is None and not options.sample else sample
     expect = session.evaluate(options.expect) if options.expect else nothing
     way = (options.content_type, options.accept, options.tolerance, options.like_container, *_environment(options))
-    key = (package.digest, way, _content(sample, options.content_type), _content(expect, JSON))
+    key: Proven = (package.digest, way, _content(sample, options.content_type), _content(expect, JSON))
     for known, its_key in session.proofs:
         if its_key == key:
             return known
@@ -107,6 +107,14 @@ def prove(
     )
     session.proofs.append((report, key))
     return report
+
+
+def own_proof(session: SmMagics, package: Package) -> Report | None:
+    """Return the last proof in this session that a package passed with its own sample, None if there was none."""
+    for report, (digest, way, sample, _) in reversed(session.proofs):
+        if digest == package.digest and report.passed and sample == _content(package.sample, way[0]):
+            return report
+    return None
 
 
 def _content(value: Any, content_type: str) -> object:

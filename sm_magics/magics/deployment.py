@@ -41,12 +41,12 @@ class DeploymentMagics(SessionMagics):
     @argument("--update", action="store_true", help="update an endpoint of that name that is not this notebook's")
     @argument("--wait", action="store_true", help="return once it is in service (the default on this machine)")
     @argument("--no-wait", action="store_true", help="return at once")
+    @parsing.placed
     @parsing.hosted
     @planning.deployment_options
     @packaging.package_options
     @checking.proof_options
     @checking.skippable
-    @parsing.placed
     @parsing.foldered
     @parsing.out
     def sm_deploy(self, line: str) -> Any:
@@ -94,7 +94,7 @@ class DeploymentMagics(SessionMagics):
                     **told,
                     **vars(wanted),
                     wait=options.wait or (not options.no_wait and (is_local or not session.is_watched)),
-                    proof=session.proof(package) if isinstance(package, Package) else None,
+                    proof=checking.own_proof(session, package) if isinstance(package, Package) else None,
                     listener=live,
                 )
             if not is_local:

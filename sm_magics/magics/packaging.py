@@ -26,13 +26,9 @@ FORMATS = ("state_dict", "torchscript", "module")
 
 def package_options(function: parsing.Magic) -> parsing.Magic:
     """Add the options that say how a model is saved and what travels with it."""
-    options = [
-        argument("--name", help="the package's name; default: the variable's"),
-        argument("--archive", metavar="PATH", help="where to write it; default: model.tar.gz in the model directory"),
-        argument("--save-as", choices=FORMATS, help="how the weights are saved; default: what model_fn loads"),
-        argument(
-            "--include", metavar="PATH", action="append", default=[], help="a further file or pattern; repeatable"
-        ),
+    return parsing.with_options(
+        function,
+        argument("--sample", metavar="EXPR", help="an input that the model takes: a variable or a quoted expression"),
         argument(
             "--with",
             dest="objects",
@@ -41,12 +37,14 @@ def package_options(function: parsing.Magic) -> parsing.Magic:
             default=[],
             help="variables that the handlers use: --with scaler,tokenizer; repeatable",
         ),
-        argument("--sample", metavar="EXPR", help="an input that the model takes: a variable or a quoted expression"),
+        argument(
+            "--include", metavar="PATH", action="append", default=[], help="a further file or pattern; repeatable"
+        ),
+        argument("--save-as", choices=FORMATS, help="how the weights are saved; default: what model_fn loads"),
+        argument("--name", help="the package's name; default: the variable's"),
+        argument("--archive", metavar="PATH", help="where to write it; default: model.tar.gz in the model directory"),
         argument("--force", action="store_true", help="replace files that sm_magics did not write; copies are kept"),
-    ]
-    for option in options:
-        function = option(function)
-    return function
+    )
 
 
 def build(

@@ -51,7 +51,7 @@ def foldered(function: Magic) -> Magic:
 
 def hosted(function: Magic) -> Magic:
     """Add the options that decide what a deployment runs on."""
-    options = [
+    valued = [
         ("--instance-type", "TYPE", f"'{LOCAL}' (the default) or an instance type such as ml.m5.large"),
         ("--role", "ARN", "execution role, for AWS"),
         ("--bucket", "NAME", "S3 bucket for the model data, for AWS"),
@@ -63,10 +63,19 @@ def hosted(function: Magic) -> Magic:
         ("--subnets", "IDS", "subnets of a VPC, separated by commas"),
         ("--security-group-ids", "IDS", "security groups of that VPC, separated by commas"),
     ]
-    for flag, metavar, text in options:
-        function = _with(function, argument(flag, metavar=metavar, help=text))
     isolated = "containers that reach no network; code/requirements.txt could not be installed"
-    return _with(function, argument("--enable-network-isolation", action="store_true", help=isolated))
+    return with_options(
+        function,
+        *(argument(flag, metavar=metavar, help=text) for flag, metavar, text in valued),
+        argument("--enable-network-isolation", action="store_true", help=isolated),
+    )
+
+
+def with_options(function: Magic, *options: Any) -> Magic:
+    """Add options to a magic, whose help shows them in this order: of decorators the last one takes effect first."""
+    for option in reversed(options):
+        function = _with(function, option)
+    return function
 
 
 def _with(function: Magic, option: Any) -> Magic:
@@ -75,9 +84,17 @@ def _with(function: Magic, option: Any) -> Magic:
 
 
 def magic(function: Magic) -> Magic:
-    """Finish a magic's options: makes its parser, which also writes the help that ``?`` shows."""
+    """Finish a magic's options: makes its parser, which also writes the help that ``?`` shows.
+
+    The help begins with how the magic is called: its options, which follow it one to a line, in one word. Where more
+    follows than names, IPython's ``@kwds(usage=...)`` says so.
+    """
     finished = magic_arguments()(function)
-    finished.parser.allow_abbrev = False
+    parser: argparse.ArgumentParser = finished.parser
+    parser.allow_abbrev = False
+    names = [action for action in _actions(parser) if not action.option_strings]
+    parser.usage = parser.usage or " ".join(["%(prog)s [options]", *map(_named, names)])
+    finished.__doc__ = parser.format_help()
 
     @functools.wraps(finished)
     def interruptible(*args: Any, **kwargs: Any) -> Any:
@@ -91,6 +108,10 @@ def magic(function: Magic) -> Magic:
 
     wrapped: Magic = interruptible  # type: ignore[assignment] # wraps keeps what matters: name, help, parser
     return wrapped
+
+
+def _named(action: argparse.Action) -> str:
+    return {"?": f"[{action.metavar}]", "*": f"[{action.metavar} …]"}.get(str(action.nargs), str(action.metavar))
 
 
 def words(line: str) -> list[str]:

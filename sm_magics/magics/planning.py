@@ -25,7 +25,8 @@ _EXPORTED = "Deploys the SageMaker endpoint "
 
 def deployment_options(function: parsing.Magic) -> parsing.Magic:
     """Add the options that hold for one deployment."""
-    options = [
+    return parsing.with_options(
+        function,
         argument("--initial-instance-count", type=int, default=1, metavar="N", help="instances; here: workers"),
         argument("--env", metavar="NAME=VALUE", action="append", default=[], help="container's variable; repeatable"),
         argument("--serverless-memory", type=int, metavar="MB", help="serverless, with this memory: 1024 to 6144"),
@@ -47,10 +48,7 @@ def deployment_options(function: parsing.Magic) -> parsing.Magic:
         argument("--dry-run", action="store_true", help="show what would be sent, and send nothing"),
         argument("--export", metavar="FILE", help="write it as a script, and send nothing"),
         argument("--export-for", choices=tuple(TARGETS), default="boto3", help="what the script needs; default: boto3"),
-    ]
-    for option in options:
-        function = option(function)
-    return function
+    )
 
 
 def asked(options: argparse.Namespace) -> Options:

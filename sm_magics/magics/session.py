@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sm_magics.hosting import Endpoint
     from sm_magics.packaging import Package, Report
 
+    from .checking import Proven
+
 
 class SmMagics(Configurable):
     """Settings of the sm_magics extension. Each can be given on the line instead, and is then the stronger.
@@ -57,7 +59,7 @@ class SmMagics(Configurable):
         self.last_package: Package | None = None
         self.last_endpoint: Endpoint | None = None
         self.regions: set[str] = set()
-        self.proofs: list[tuple[Report, tuple[object, ...]]] = []  # with what was proven, how, and with which sample
+        self.proofs: list[tuple[Report, Proven]] = []
         self.completer: Any = None
         self.cards = Cards(self)
         self.samples = Samples(self)
@@ -243,10 +245,6 @@ class SmMagics(Configurable):
                 formatter.for_type(kind, former)
         self._formatters.clear()
         self._results.clear()
-
-    def proof(self, package: Package) -> Report | None:
-        """Return the last proof of a package in this session, None if there was none or it failed."""
-        return next((one for one, *_ in reversed(self.proofs) if one.digest == package.digest and one.passed), None)
 
     # -- endpoints ------------------------------------------------------------------------------------------------
 

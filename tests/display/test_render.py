@@ -188,6 +188,7 @@ def test_a_log_shows_its_lines(read):
     tail = render.log("digits", "this machine", lines, tail=2)
     assert "line 4" in tail.text
     assert "line 2" not in tail.text
+    assert "The last line;" in render.log("digits", "this machine", lines, tail=1).text
 
 
 @pytest.mark.parametrize(

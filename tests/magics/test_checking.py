@@ -17,6 +17,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 
 from sm_magics import errors
+from sm_magics.magics.checking import own_proof
 from sm_magics.packaging import Report
 from sm_magics.packaging.proving import warm
 
@@ -189,6 +190,13 @@ def test_a_sample_is_known_by_what_it_holds(checking):
     checking.succeed("report = %sm_check package --sample x")
     assert checking.namespace["report"] is not first
     assert checking.namespace["report"].passed
+
+
+def test_a_proof_with_another_sample_says_nothing_about_the_packages_own(checking):
+    checking.succeed("package = %sm_package net --sample x")
+    own = checking.session.proofs[-1][0]
+    assert checking.succeed("%sm_check package --sample 'x[:1]'").passed
+    assert own_proof(checking.session, checking.namespace["package"]) is own
 
 
 def test_interrupting_ends_the_worker(checking, tmp_path, monkeypatch):

@@ -157,6 +157,12 @@ def test_help_lists_every_option():
         assert option in sm_test.__doc__
 
 
+def test_help_begins_with_the_call_and_lists_options_as_their_sources_do():
+    assert "%sm_test [options] [MODEL] [MORE …]\n" in sm_test.__doc__
+    places = [sm_test.__doc__.index(option) for option in ("--instance-type", "--role", "--kms-key", "--subnets")]
+    assert places == sorted(places)
+
+
 # -- options, then an expression ------------------------------------------------------------------------------------
 
 OPTIONS = st.sampled_from(
