@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_refused(cloudwatch):
         assert caught.value.response["Error"]["Code"] == code, arguments
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     backwards = {"StartTime": span()["EndTime"], "EndTime": span()["StartTime"]}
-    with pytest.raises(ClientError, match="must be less than"):
+    with pytest.raises(ClientError, match="must be greater than"):
         cloudwatch.get_metric_data(MetricDataQueries=[asked("a", "Sum")], **backwards)
     long = {"StartTime": datetime(2020, 1, 1, tzinfo=timezone.utc), "EndTime": datetime.now(timezone.utc)}
     named = {"Namespace": "n", "MetricName": "m", "Period": 60}

@@ -1,4 +1,8 @@
-"""The operations of CloudWatch on metrics: what was measured is read, and anybody may add to it."""
+"""The operations of CloudWatch on metrics: what was measured is read, and anybody may add to it.
+
+What is said of a span of time that is none was seen from GetMetricStatistics (telegraf issue 2022, for equal times) and
+is in moto's ``cloudwatch/models.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 from sm_magics.local.protocol.errors import ApiError
 from sm_magics.local.protocol.paging import Pages
 
+from .metric_data import data_of
 from .metrics import MINUTE, Metric, Metrics, Summary
 
 _LISTED = 500
@@ -41,7 +46,11 @@ class CloudWatch:
         }
 
     def _get_metric_data(self, request: dict[str, Any]) -> dict[str, Any]:
-        start, end = _span(request)
+        start, end = request["StartTime"], request["EndTime"]
+        if start > end:
+            raise _invalid("The parameter EndTime must be greater than StartTime.")
+        if start == end:
+            raise _invalid("The parameter StartTime must not equal parameter EndTime.")
         queries = request["MetricDataQueries"]
         if len({query["Id"] for query in queries}) < len(queries):
             raise _invalid("Error in expression: the value of the field Id must be unique.")
@@ -77,16 +86,23 @@ class CloudWatch:
             raise _invalid("Metric math and search expressions are not available on this machine.")
         statistic = _statistic(asked["Stat"])
         metric, period = asked["Metric"], _period(asked["Period"])
+        for member in ("Namespace", "MetricName"):
+            if member not in metric:  # the model requires neither (unconfirmed wording)
+                raise _invalid(f"The parameter MetricDataQueries.member.MetricStat.Metric.{member} is required.")
         found = self._found(metric, asked.get("Unit"))
         series = self._metrics.series(found, start // period * period, end, period)
         return {moment: statistic(summary) for moment, summary in series.items()}
 
     def _get_metric_statistics(self, request: dict[str, Any]) -> dict[str, Any]:
-        start, end = _span(request)
+        start, end = request["StartTime"], request["EndTime"]
+        if start > end:
+            raise _invalid_value("The parameter StartTime must be less than the parameter EndTime.")
+        if start == end:
+            raise _invalid_value("The parameter StartTime must not equal parameter EndTime.")
         period = _period(request["Period"])
         names = [*request.get("Statistics", []), *request.get("ExtendedStatistics", [])]
         if not names:
-            raise ApiError("MissingParameter", "At least one of Statistics and ExtendedStatistics must be specified.")
+            raise ApiError("InvalidParameterCombination", "Must specify either Statistics or ExtendedStatistics")
         wanted = {name: _statistic(name) for name in names}
         if (end - start) / period > _MOST_POINTS:
             raise ApiError(
@@ -130,12 +146,8 @@ class CloudWatch:
 
     def _put_metric_data(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["Namespace"].startswith("AWS/"):
-            raise ApiError("InvalidParameterValue", "The value AWS/ for parameter Namespace is invalid.")
-        data = list(request.get("MetricData", []))
-        for entity in request.get("EntityMetricData", []):
-            data += entity.get("MetricData", [])
-        summaries = [(datum, _summary(datum)) for datum in data]
-        for datum, summary in summaries:
+            raise _invalid_value("The value AWS/ for parameter Namespace is invalid.")
+        for datum, summary in data_of(request, now=time.time()):
             dimensions = {entry["Name"]: entry["Value"] for entry in datum.get("Dimensions", [])}
             metric = Metric.of(request["Namespace"], datum["MetricName"], dimensions, datum.get("Unit", "None"))
             self._metrics.add_summary(metric, summary, at=datum.get("Timestamp"))
@@ -160,25 +172,6 @@ class CloudWatch:
         return position
 
 
-def _summary(datum: dict[str, Any]) -> Summary:
-    summary = Summary()
-    if given := datum.get("StatisticValues"):
-        middle = given["Sum"] / given["SampleCount"] if given["SampleCount"] else 0.0
-        summary.add(middle, given["SampleCount"])
-        summary.sum, summary.least, summary.most = given["Sum"], given["Minimum"], given["Maximum"]
-        return summary
-    values = datum.get("Values", [datum["Value"]] if "Value" in datum else [])
-    counts = datum.get("Counts", [1.0] * len(values))
-    if not values or len(values) != len(counts):
-        raise ApiError(
-            "InvalidParameterCombination",
-            "Each MetricDatum must have a Value, StatisticValues, or as many Counts as Values.",
-        )
-    for value, count in zip(values, counts, strict=True):
-        summary.add(value, count)
-    return summary
-
-
 def _point(
     moment: int, unit: str, wanted: Mapping[str, Callable[[Summary], float]], summary: Summary
 ) -> dict[str, Any]:
@@ -188,19 +181,12 @@ def _point(
     return {"Timestamp": float(moment), "Unit": unit, **plain, "ExtendedStatistics": extended or None}
 
 
-def _span(request: dict[str, Any]) -> tuple[float, float]:
-    start, end = request["StartTime"], request["EndTime"]
-    if start >= end:
-        raise _invalid("The parameter StartTime must be less than the parameter EndTime.")
-    return start, end
-
-
 def _period(seconds: int) -> int:
     """Return a period that what is kept by the minute can be read in."""
     if seconds in {1, 5, 10, 20, 30}:
         return MINUTE
     if seconds < MINUTE or seconds % MINUTE:
-        raise ApiError("InvalidParameterValue", "Period must be 1, 5, 10, 20, 30, or a multiple of 60.")
+        raise _invalid_value("Period must be 1, 5, 10, 20, 30, or a multiple of 60.")
     return seconds
 
 
@@ -220,3 +206,7 @@ def _fits(have: tuple[str, str], want: tuple[str, str | None]) -> bool:
 
 def _invalid(message: str) -> ApiError:
     return ApiError("ValidationError", message)
+
+
+def _invalid_value(message: str) -> ApiError:
+    return ApiError("InvalidParameterValue", message)

@@ -67,7 +67,7 @@ class Hosting:
             raise invalid("Exactly one of PrimaryContainer and Containers must be provided.")
         if len(containers) > 1:
             raise unsupported("A model of more than one container")
-        self._check_container(request.get("PrimaryContainer") or containers[0])
+        self._check_container(containers[0] if containers else request["PrimaryContainer"])
         return {"ModelArn": self._add(Kind.MODEL, "ModelName", request)}
 
     def _check_container(self, container: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -24,6 +26,17 @@ _NAMES = {
     "boolean": "a Boolean",
     "timestamp": "a Date",
     "blob": "a ByteBuffer",
+}
+#: The numbers that JSON has not, as protocols on it write them (Smithy 2.0, "AWS JSON 1.1 protocol").
+_SPECIAL = ("NaN", "Infinity", "-Infinity")
+#: The largest number of each type; times end with the year 9999. Infinity and NaN are doubles, too: CloudWatch, whose
+#: only doubles they may be, has words of its own for them.
+_LARGEST: Mapping[str, float] = {
+    "integer": 2**31 - 1,
+    "long": 2**63 - 1,
+    "float": 3.4028234663852886e38,
+    "double": math.inf,
+    "timestamp": 253402300799.999,
 }
 
 
@@ -82,7 +95,11 @@ def parse(shape: Any, value: Any) -> Any:
 
 
 def _scalar(kind: str, value: Any) -> Any:
+    if kind in {"float", "double"} and value in _SPECIAL:
+        value = float(value)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and not _fits(kind, value):
+        raise _mismatch(kind, value)
     if kind == "string" and isinstance(value, str):
         return value
     if kind == "boolean" and isinstance(value, bool):
@@ -101,13 +118,25 @@ def _scalar(kind: str, value: Any) -> Any:
     raise _mismatch(kind, value)
 
 
+def _fits(kind: str, value: Any) -> bool:
+    """Return whether a number, an int of any length or a float, is one of a type."""
+    if kind == "double":
+        return isinstance(value, float) or abs(value) < 1 << 1023
+    largest = _LARGEST.get(kind, math.inf)
+    # Nothing of this is true of NaN.
+    return bool(-largest - (kind in {"integer", "long"}) <= value <= largest)
+
+
 def _timestamp(value: float | str) -> float:
     if isinstance(value, str):
         try:
             when = datetime.fromisoformat(value.replace("Z", "+00:00"))
         except ValueError as error:
             raise _mismatch("timestamp", value) from error
-        return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
+        seconds = (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
+        if not _fits("timestamp", seconds):  # some hours beyond the end, by its time zone
+            raise _mismatch("timestamp", value)
+        return seconds
     return float(value)
 
 
