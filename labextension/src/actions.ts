@@ -1,6 +1,6 @@
 /** What the panel asks JupyterLab to do: the parts below know no more of it than this. */
 
-import type { IEndpoint, IJobDetail, IPayload } from './routes';
+import type { IEndpoint, IFrame, IJobDetail, IPayload } from './routes';
 
 export interface IActions {
   /** Ask what goes, and delete it. */
@@ -12,6 +12,8 @@ export interface IActions {
     at: HTMLElement
   ): Promise<void>;
   openNotebook(path: string): void;
+  /** Go to the cell of a notebook that wrote a line. */
+  showCell(notebook: string, frame: IFrame): void;
   attach(job: IJobDetail): Promise<void>;
   deploy(): void;
   setRegion(region: string): void;

@@ -1,16 +1,17 @@
 /** What an open row shows of its endpoint. */
 
-import React, { useState } from 'react';
+import React, { useCallback, useState } from 'react';
 
 import type { IActions } from './actions';
 import { clock, dollars, state } from './formatting';
 import { useFollowed } from './following';
 import { key } from './keeping';
+import { Jump } from './linked';
 import { Log } from './log';
 import type { Model } from './model';
 import { Action, Diagnosis, Facts, Failure } from './parts';
 import { Predicting } from './predicting';
-import type { IEndpoint, IEndpointDetail, IVariant } from './routes';
+import type { IEndpoint, IEndpointDetail, IFrame, IVariant } from './routes';
 import { EMPTY, payloads } from './payloads';
 
 const DETAILS = 30_000;
@@ -32,56 +33,63 @@ export function EndpointDetail(props: {
   const isServing = ['InService', 'Updating', 'RollingBack'].includes(
     row.status
   );
+  const notebook = known.notebook_path;
+  const jump = useCallback(
+    (place: IFrame) => notebook && actions.showCell(notebook, place),
+    [notebook]
+  );
   return (
-    <div className="jp-SmMagics-detail">
-      <div className="jp-SmMagics-actions">
-        {isServing && (
+    <Jump.Provider value={notebook ? jump : null}>
+      <div className="jp-SmMagics-detail">
+        <div className="jp-SmMagics-actions">
+          {isServing && (
+            <Action
+              label="Predict"
+              isPressed={isPredicting}
+              onClick={() => setPredicting(!isPredicting)}
+            />
+          )}
           <Action
-            label="Predict"
-            isPressed={isPredicting}
-            onClick={() => setPredicting(!isPredicting)}
+            label="Copy snippet"
+            title="Put the code of a call into the current notebook"
+            onClick={event =>
+              void actions.offerSnippets(
+                row,
+                payloads.get(key(row)) ?? EMPTY,
+                event.currentTarget
+              )
+            }
           />
-        )}
-        <Action
-          label="Copy snippet"
-          title="Put the code of a call into the current notebook"
-          onClick={event =>
-            void actions.offerSnippets(
-              row,
-              payloads.get(key(row)) ?? EMPTY,
-              event.currentTarget
-            )
-          }
-        />
-        {known.notebook_path && (
+          {notebook && (
+            <Action
+              label="Open notebook"
+              title={known.notebook ?? ''}
+              onClick={() => actions.openNotebook(notebook)}
+            />
+          )}
           <Action
-            label="Open notebook"
-            title={known.notebook ?? ''}
-            onClick={() => actions.openNotebook(known.notebook_path ?? '')}
+            label="Delete…"
+            isRisky
+            isDisabled={model.isGoing(row)}
+            onClick={() => void actions.remove(row)}
           />
+        </div>
+        {isPredicting && isServing && <Predicting of={row} api={model.api} />}
+        {problem && !value && <Failure of={problem} />}
+        {value?.diagnosis && <Diagnosis of={value.diagnosis} />}
+        {!value?.diagnosis && row.reason && state(row.status) === 'bad' && (
+          <p>{row.reason}</p>
         )}
-        <Action
-          label="Delete…"
-          isRisky
-          isDisabled={model.isGoing(row)}
-          onClick={() => void actions.remove(row)}
+        {value && <Described of={value} />}
+        <Log
+          kind="endpoints"
+          of={row}
+          model={model}
+          stamp={row.status}
+          isSeen={() => model.isVisible && !model.isGoing(row)}
         />
       </div>
-      {isPredicting && isServing && <Predicting of={row} api={model.api} />}
-      {problem && !value && <Failure of={problem} />}
-      {value?.diagnosis && <Diagnosis of={value.diagnosis} />}
-      {!value?.diagnosis && row.reason && state(row.status) === 'bad' && (
-        <p>{row.reason}</p>
-      )}
-      {value && <Described of={value} />}
-      <Log
-        kind="endpoints"
-        of={row}
-        model={model}
-        stamp={row.status}
-        isSeen={() => model.isVisible && !model.isGoing(row)}
-      />
-    </div>
+    </Jump.Provider>
   );
 }
 

@@ -15,7 +15,7 @@ import { Api } from './api';
 import { Badges } from './badges';
 import { addCommands, DEPLOY, SHOW, Toolbar } from './commands';
 import { MagicsProvider } from './completion';
-import { linkTracebacks } from './jumping';
+import { linkTracebacks, openAndJump } from './jumping';
 import { addTutorial } from './launching';
 import { Model } from './model';
 import { SmMagicsPanel } from './panel';
@@ -58,6 +58,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
         await offerSnippets(model.api, notebooks, endpoint, payload, at);
       },
       openNotebook: openFile,
+      showCell: (notebook, frame) =>
+        void openAndJump(app.commands, notebook, model.api, frame),
       attach: async job => {
         const notebook = notebooks.currentWidget;
         if (notebook) {

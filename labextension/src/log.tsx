@@ -5,6 +5,7 @@ import React, { useLayoutEffect, useRef } from 'react';
 import type { IAddress, Kind } from './api';
 import { useFollowed } from './following';
 import { key } from './keeping';
+import { Linked } from './linked';
 import type { Model } from './model';
 import { Notice } from './parts';
 
@@ -55,7 +56,7 @@ export function Log(props: {
               at.scrollTop + at.clientHeight > at.scrollHeight - 8;
           }}
         >
-          {text}
+          <Linked text={text} />
         </pre>
       )}
     </div>

@@ -4,6 +4,7 @@ import React from 'react';
 
 import { ApiError } from './api';
 import { SIGNS, State } from './formatting';
+import { Linked } from './linked';
 import type { IDiagnosis, IProblem } from './routes';
 
 /** A button that looks like a link. */
@@ -48,7 +49,9 @@ export function Notice(props: {
     <div className="jp-SmMagics-notice" data-state={props.state ?? 'bad'}>
       <Sign of={props.state ?? 'bad'} />
       <div>
-        <span role="status">{message}</span>
+        <span role="status">
+          <Linked text={message} />
+        </span>
         {hint && <code>{hint}</code>}
         {props.children}
       </div>
@@ -77,7 +80,9 @@ export function Diagnosis({ of }: { of: IDiagnosis }): JSX.Element {
   return (
     <div className="jp-SmMagics-diagnosis">
       <p>
-        <b>{of.text}</b>
+        <b>
+          <Linked text={of.text} />
+        </b>
       </p>
       {of.cause && of.cause !== of.text && <p>{of.cause}</p>}
       {of.fix && <p>{of.fix}</p>}
@@ -94,7 +99,9 @@ export function Folded(props: {
   return props.text ? (
     <details>
       <summary>{props.title}</summary>
-      <pre>{props.text}</pre>
+      <pre>
+        <Linked text={props.text} />
+      </pre>
     </details>
   ) : null;
 }

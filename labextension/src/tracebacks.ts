@@ -20,3 +20,9 @@ export function framesIn(text: string): INamed[] {
     line: Number(match[2])
   }));
 }
+
+/** The line of a cell that a card's link names, the first of the cell being the magic's; without one, the first. */
+export function lineIn(words: string): number {
+  const named = words.match(/\bline (\d+)$/);
+  return named ? Number(named[1]) + 1 : 1;
+}

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { framesIn } from '../src/tracebacks';
+import { framesIn, lineIn } from '../src/tracebacks';
 
 const found = (text: string) =>
   framesIn(text).map(({ file, line, start, end }) => [
@@ -33,4 +33,9 @@ test('what lies elsewhere is left alone', () => {
   expect(found('File "/usr/lib/python3/json/decoder.py", line 1')).toEqual([]);
   expect(found('see code/inference.py')).toEqual([]);
   expect(found('File "/x/mycode/inference.py", line 1')).toEqual([]);
+});
+
+test("a card's link names a line below the magic's", () => {
+  expect(lineIn('section model_fn, cell [2], line 5')).toBe(6);
+  expect(lineIn('cell [2]')).toBe(1);
 });

@@ -109,6 +109,50 @@ def test_a_cell_says_whether_its_file_is_what_it_says_and_a_traceback_leads_to_i
     expect(notebook.outputs(4)).to_contain_text("jumping")
 
 
+BREAKING = """\
+%%sm_inference
+def model_fn(model_dir):
+    raise OSError("no weights here")"""
+
+
+def test_a_deployment_that_fails_shows_its_card_and_card_and_panel_lead_to_the_cell(open_notebook):
+    notebook = open_notebook(
+        f"%load_ext sm_magics\n{MODEL}", BREAKING, "%sm_deploy model -e leading --no-check", "1 + 1"
+    )
+    page = notebook.page
+    for index in range(3):
+        notebook.run(index)
+    outputs = notebook.outputs(2)
+    card = outputs.locator(".sm-live", has_text="failed · this machine")
+    expect(card).to_contain_text("OSError: no weights here")
+    expect(card).to_contain_text("section model_fn, cell [2], line 2")
+    error = outputs.locator(".jp-RenderedText", has_text="EndpointFailed")
+    expect(error).to_contain_text("OSError: no weights here (model_fn, section model_fn, cell [2], line 2)")
+    expect(error).not_to_contain_text("Traceback")  # the card has it, folded
+    active = page.locator(".jp-Cell.jp-mod-active .cm-content")
+    card.get_by_role("link", name="section model_fn").click()
+    expect(active).to_contain_text("%%sm_inference")
+    expect(page.get_by_text("Ln 3, Col 1", exact=True)).to_be_visible()
+
+    notebook.run(3)
+    expect(active).not_to_contain_text("%%sm_inference")
+    panel = Panel.show(notebook)
+    link = panel.opened("leading").locator(".jp-SmMagics-diagnosis").get_by_role("link").first
+    expect(link).to_have_text("code/inference.py line 3")
+    link.click()
+    expect(active).to_contain_text("%%sm_inference")
+    expect(page.get_by_text("Ln 3, Col 1", exact=True)).to_be_visible()
+
+    # A notebook that has been closed is opened.
+    notebook.command("docmanager:save")
+    notebook.command("application:close")
+    expect(page.locator(".jp-NotebookPanel")).to_have_count(0)
+    link.press("Enter")
+    expect(active).to_contain_text("%%sm_inference")
+    expect(page.get_by_text("Ln 3, Col 1", exact=True)).to_be_visible()
+    panel.delete("leading")
+
+
 def test_magics_and_options_are_completed_without_a_kernel(open_notebook):
     notebook = open_notebook("%sm_deploy model --endp")
     notebook.lab.shut_down(notebook.name)
