@@ -85,7 +85,7 @@ def findings(values: Sequence[Finding], here: str = "") -> list[Part]:
     here
         The section that the running cell wrote: lines of it are the cell's own.
     """
-    parts = []
+    parts, told = [], set()
     for finding in values:
         state, sign = (BAD, "✗") if finding.severity == "error" else (WARN, "!")
         where = _place(finding, here)
@@ -94,10 +94,13 @@ def findings(values: Sequence[Finding], here: str = "") -> list[Part]:
         parts.append(Part(html, f"  {mark.text} {finding.message} ({where})"))
         if finding.quoted:
             parts.append(page.listing([finding.quoted]))
-        if finding.fix:
-            fix, _, cell = finding.fix.partition("\n")
+        fix, _, cell = finding.fix.partition("\n")
+        if cell and finding.fix in told:  # one cell that mends several
+            parts.append(page.paragraph("Fix: the same."))
+        elif fix:
             parts.append(page.paragraph(f"Fix: {fix}"))
             parts += [page.listing(cell.splitlines())] if cell else []
+        told.add(finding.fix)
     return parts
 
 

@@ -145,6 +145,14 @@ def test_a_cells_file_says_which_handlers_are_defined_and_what_is_wrong(read):
     assert "sm-warn" in read(warned).classes
 
 
+def test_a_cell_that_mends_two_findings_is_shown_once():
+    fix = "this cell:\n%%sm_inference names\nTOPICS = []"
+    found = [Finding("SM111", "error", f"{name} is not defined.", fix, "code/inference.py", 3) for name in ("a", "b")]
+    text = "\n".join(part.text for part in render.findings(found))
+    assert text.count("%%sm_inference names") == 1
+    assert "Fix: the same." in text
+
+
 def test_what_an_earlier_session_left_looks_as_if_it_were_not_there():
     handlers = {"model_fn": "", "input_fn": "input_fn", "predict_fn": "", "output_fn": ""}
     fresh = Written(path=Path("/x/code/inference.py"), section="input_fn", handlers=handlers)

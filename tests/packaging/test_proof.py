@@ -17,7 +17,7 @@ from sm_magics.authoring import Author, CodeFolder
 from sm_magics.authoring.image import image
 from sm_magics.errors import PackagingError
 from sm_magics.packaging.proof import prove
-from sm_magics.packaging.proving import warm
+from sm_magics.packaging.proving import comparing, warm
 from sm_magics.packaging.proving.container import Container
 
 AUTHOR = Author(notebook="work/digits.ipynb", session="this", execution_count=4, cell_id="abc-1")
@@ -89,6 +89,19 @@ def test_a_package_that_works_passes_every_step(proven, net):
     assert report.measures.load_seconds > 0
     assert report.measures.call_seconds > 0
     assert report.failure is None
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (["wine", "iris"], "2 text"),
+        ([{"digit": 1, "sure": True}] * 3, "3 × (['digit'] int, ['sure'] bool)"),
+        (["wine", 1], "[0] text, [1] int"),
+        ([[1.0, 2.0], [3.0]], "[0] 2 float, [1] 1 float"),
+    ],
+)
+def test_an_answer_is_described_in_a_few_words(value, said):
+    assert comparing.describe(value) == said
 
 
 def test_the_proof_leaves_the_model_and_the_process_as_they_were(proven, net, write):

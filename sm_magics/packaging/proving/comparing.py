@@ -70,7 +70,13 @@ def numbers(rows: list[list[str]]) -> Any:
 
 
 def describe(value: Any) -> str:
-    """Return what an answer is, in a few words: ``1 × 10 float``."""
+    """Return what an answer is, in a few words: ``1 × 10 float``, ``4 text``, ``5 × (['digit'] int)``."""
+    value = _plain(value)
+    if isinstance(value, list) and len(value) > 1 and _array(value) is None:
+        items = {describe(item) for item in value}
+        if len(items) == 1:
+            item = items.pop()
+            return f"{len(value)} {item}" if item.isalpha() else f"{len(value)} × ({item})"
     leaves = list(_leaves(value))
     if len(leaves) == 1 and not leaves[0][0]:
         return _kind(leaves[0][1])
