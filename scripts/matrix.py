@@ -173,10 +173,11 @@ def main(names: list[str]) -> int:
         making = [pool.submit(make, row) for row in rows]
         results = [run(row, made.result()) for row, made in zip(rows, making, strict=True)]
     print()
+    width = max(len(row.name) for row in rows)
     outcomes = {True: "passed", False: "FAILED", None: "skipped: no such Python on this machine"}
     for row, passed in zip(rows, results, strict=True):
         spent = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in row.seconds.items())
-        print(f"{row.name:12}{outcomes[passed]}  {spent}")
+        print(f"{row.name:{width}}  {outcomes[passed]}  {spent}")
     return int(False in results)
 
 
