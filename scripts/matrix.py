@@ -173,7 +173,7 @@ def main(names: list[str]) -> int:
         making = [pool.submit(make, row) for row in rows]
         results = [run(row, made.result()) for row, made in zip(rows, making, strict=True)]
     print()
-    width = max(len(row.name) for row in rows)
+    width = max((len(row.name) for row in rows), default=0)
     outcomes = {True: "passed", False: "FAILED", None: "skipped: no such Python on this machine"}
     for row, passed in zip(rows, results, strict=True):
         spent = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in row.seconds.items())
