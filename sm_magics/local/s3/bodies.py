@@ -17,7 +17,7 @@ from sm_magics.local.protocol.sigv4 import EMPTY, UNSIGNED
 
 from .aws_chunked import KINDS
 from .blobs import PIECE, Blob, Blobs, Draft
-from .call import Call, invalid_argument, invalid_request, malformed, mismatch
+from .call import Call, invalid_argument, invalid_request, malformed, mismatch, not_implemented
 from .checksums import ALGORITHMS, DEFAULT, encoded
 
 #: A file of this machine's user that stands for its bytes, as a percent-encoded absolute path.
@@ -27,6 +27,8 @@ FILE_DIGEST = "x-sm-magics-sha256"
 
 _RANGE = re.compile(r"bytes=([0-9]{0,999})-([0-9]{0,999})")
 _SUM = "x-amz-checksum-"
+#: What else begins so.
+_NO_SUMS = {"algorithm", "mode", "type"}
 
 
 def asked_algorithm(call: Call) -> str:
@@ -39,7 +41,9 @@ def asked_algorithm(call: Call) -> str:
     """
     trailing = [name.strip().lower() for name in call.header("x-amz-trailer").split(",")]
     names = [name for name, _ in call.request.headers] + trailing
-    sent = {name.removeprefix(_SUM) for name in names if name.startswith(_SUM)} & set(ALGORITHMS)
+    sent = {name.removeprefix(_SUM) for name in names if name.startswith(_SUM)} - _NO_SUMS
+    if others := sorted(sent - set(ALGORITHMS)):
+        raise not_implemented(f"{_SUM}{others[0]}")
     if len(sent) > 1:
         raise invalid_request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
     named = (call.header("x-amz-sdk-checksum-algorithm") or call.header("x-amz-checksum-algorithm")).lower()

@@ -11,16 +11,19 @@ from sm_magics.local.protocol.errors import ApiError
 from sm_magics.local.protocol.wire import Response
 
 from .bodies import document
-from .call import Call, Operations, answer, invalid_argument, iso
+from .call import Call, Operations, answer, invalid_argument, iso, not_implemented
 from .listings import owner_of
 from .object_operations import tag_set, tags_in
 from .objects import Objects
 
 _NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+#: What names may not begin or end with ("General purpose bucket naming rules", S3 user guide).
+_RESERVED = ("xn--", "sthree-", "amzn-s3-demo-"), ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 #: What can be set for a bucket in AWS and is never set here, with the error that says so (Amazon S3 API reference).
 _NEVER_SET: Mapping[str, tuple[str, str]] = {
     "policy": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
+    "policyStatus": ("NoSuchBucketPolicy", "The bucket policy does not exist"),
     "cors": ("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
     "lifecycle": ("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
     "website": ("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"),
@@ -37,6 +40,16 @@ _NEVER_SET: Mapping[str, tuple[str, str]] = {
 #: What every bucket answers that has nothing set.
 _DEFAULTS: Mapping[str, tuple[str, object]] = {
     "versioning": ("VersioningConfiguration", None),
+    # What each bucket has since January 2023.
+    "encryption": (
+        "ServerSideEncryptionConfiguration",
+        {
+            "Rule": {
+                "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+                "BucketKeyEnabled": False,
+            }
+        },
+    ),
     "accelerate": ("AccelerateConfiguration", None),
     "logging": ("BucketLoggingStatus", None),
     "notification": ("NotificationConfiguration", None),
@@ -85,7 +98,16 @@ class S3Buckets:
 
     async def _create_bucket(self, call: Call) -> Response:
         constraint = await _constraint(call)
-        if not _NAME.fullmatch(call.bucket) or ".." in call.bucket:
+        if call.header("x-amz-bucket-object-lock-enabled").lower() == "true":
+            raise not_implemented("x-amz-bucket-object-lock-enabled")
+        if call.header("x-amz-acl") not in {"", "private"}:
+            raise ApiError(
+                "InvalidBucketAclWithObjectOwnership",
+                "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+            )
+        begins, ends = _RESERVED
+        is_reserved = call.bucket.startswith(begins) or call.bucket.endswith(ends)
+        if not _NAME.fullmatch(call.bucket) or ".." in call.bucket or is_reserved:
             raise ApiError("InvalidBucketName", "The specified bucket is not valid.", 400, {"BucketName": call.bucket})
         # us-east-1 is where a bucket goes that names no place.
         if constraint != call.region and not (call.region == "us-east-1" and not constraint):
@@ -122,7 +144,7 @@ class S3Buckets:
         return answer("Tagging", tag_set(tags))
 
     async def _put_tags(self, call: Call) -> Response:
-        self._objects.tag_bucket(call.bucket, tags_in(await document(call)))
+        self._objects.tag_bucket(call.bucket, tags_in(await document(call), "Bucket"))
         return Response(204)
 
     def _delete_tags(self, call: Call) -> Response:

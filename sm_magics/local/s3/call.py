@@ -19,7 +19,13 @@ from .aws_chunked import KINDS, ChunkedBody, Signer
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _SMALL = 1 << 20
-_MOST_TAGS = 50
+_META = "x-amz-meta-"
+#: Labels of an object and of a bucket, and what they may be made of ("Categorizing your objects using tags", S3 user
+#: guide).
+_MOST_TAGS = {"Object": 10, "Bucket": 50}
+_TAG = re.compile(r"[\w \u00a0.:/=+\-@]*")
+#: Bytes of user metadata ("Working with object metadata", S3 user guide).
+_MOST_METADATA = 2048
 #: Request headers that come back with the object. Which key it is encrypted with is a label here: the disk is not ours.
 _KEPT = re.compile(
     r"content-type|content-disposition|content-encoding|content-language|cache-control|expires|x-amz-meta-.+|"
@@ -58,8 +64,23 @@ class Call:
         return self.request.header(name)
 
     def kept_headers(self) -> dict[str, str]:
-        """Return the headers to be given back with the object."""
+        """Return the headers to be given back with the object.
+
+        Raises
+        ------
+        ApiError
+            ``MetadataTooLarge``.
+        """
         kept = {name: value for name, value in self.request.headers if _KEPT.fullmatch(name)}
+        metadata = {name.removeprefix(_META): value for name, value in kept.items() if name.startswith(_META)}
+        size = sum(len(name) + len(value) for name, value in metadata.items())  # of Latin-1: bytes
+        if size > _MOST_METADATA:
+            raise ApiError(
+                "MetadataTooLarge",
+                "Your metadata headers exceed the maximum allowed metadata size",
+                400,
+                {"Size": size, "MaxSizeAllowed": _MOST_METADATA},
+            )
         coding = [part.strip() for part in kept.pop("content-encoding", "").split(",")]
         # How the body came is nothing about the object.
         if left := ",".join(part for part in coding if part and part != "aws-chunked"):
@@ -70,7 +91,14 @@ class Call:
 
     def tags(self) -> dict[str, str]:
         """Return the labels that stand in the header."""
-        return checked_tags(parse_qsl(self.header("x-amz-tagging"), keep_blank_values=True))
+        pairs = parse_qsl(self.header("x-amz-tagging"), keep_blank_values=True)
+        if len(dict(pairs)) < len(pairs):
+            # Seen by open-io (swift3 pull request 92).
+            raise invalid_argument(
+                "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag "
+                "name duplicates."
+            )
+        return checked_tags(pairs)
 
     async def content(self) -> AsyncIterator[bytes]:
         """Yield the body, decoded if it came in chunks."""
@@ -127,19 +155,32 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def checked_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
+def checked_tags(pairs: list[tuple[str, str]], of: str = "Object") -> dict[str, str]:
     """Return labels as a mapping.
+
+    Parameters
+    ----------
+    of
+        ``Object`` or ``Bucket``.
 
     Raises
     ------
     ApiError
-        ``InvalidTag`` for more, longer ones or more of one name than S3 takes.
+        ``BadRequest`` for more labels than S3 takes, ``InvalidTag`` for longer or other ones, or two of one name.
     """
     tags = dict(pairs)
     if len(tags) < len(pairs):
         raise ApiError("InvalidTag", "Cannot provide multiple Tags with the same key")
-    if len(tags) > _MOST_TAGS or any(not 0 < len(key) <= 128 or len(tags[key]) > 256 for key in tags):  # noqa: PLR2004
-        raise ApiError("InvalidTag", "The TagKey or the TagValue you have provided is invalid")
+    if len(tags) > _MOST_TAGS[of]:
+        # Seen of objects (boto3 issue 1213).
+        raise ApiError("BadRequest", f"{of} tags cannot be greater than {_MOST_TAGS[of]}")
+    for key, value in pairs:
+        if key.lower().startswith("aws:"):
+            raise ApiError("InvalidTag", "System tags cannot be added/updated by requester")
+        if not 0 < len(key) <= 128 or not _TAG.fullmatch(key):  # noqa: PLR2004 - S3's own
+            raise ApiError("InvalidTag", "The TagKey you have provided is invalid")
+        if len(value) > 256 or not _TAG.fullmatch(value):  # noqa: PLR2004 - S3's own
+            raise ApiError("InvalidTag", "The TagValue you have provided is invalid")
     return tags
 
 

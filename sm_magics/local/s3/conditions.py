@@ -51,10 +51,21 @@ def check_write(call: Call, found: Object | None) -> None:
         if found:
             raise _failed("If-None-Match")
     if wanted := call.header("if-match"):
-        if found is None:
-            raise ApiError("NoSuchKey", "The specified key does not exist.", 404, {"Key": call.key})
-        if not _matches(wanted, found):
-            raise _failed("If-Match")
+        check_match(wanted, found, call.key)
+
+
+def check_match(wanted: str, found: Object | None, key: str) -> None:
+    """Check that an object is there and has one of some ETags.
+
+    Raises
+    ------
+    ApiError
+        ``PreconditionFailed`` if not, ``NoSuchKey`` if it is gone.
+    """
+    if found is None:
+        raise ApiError("NoSuchKey", "The specified key does not exist.", 404, {"Key": key})
+    if not _matches(wanted, found):
+        raise _failed("If-Match")
 
 
 def _check_match(call: Call, found: Object, prefix: str) -> None:

@@ -28,7 +28,7 @@ from .call import (
     not_implemented,
 )
 from .checksums import DEFAULT, FULL, Checksum
-from .conditions import check_copy_source, check_write, is_unmodified
+from .conditions import check_copy_source, check_match, check_write, is_unmodified
 from .objects import Object, Objects
 
 #: Keys that one DeleteObjects takes (Amazon S3 API reference).
@@ -182,16 +182,36 @@ class S3Objects:
 
     async def _delete_objects(self, call: Call) -> Response:
         self._objects.require_bucket(call.bucket)
+        if not (call.header("content-md5") or asked_algorithm(call)):
+            raise invalid_request("Missing required header for this request: Content-MD5")
         wanted = await document(call)
-        named = [entry.findtext("{*}Key") or "" for entry in wanted.findall("{*}Object")]
-        if not 0 < len(named) <= _MOST_KEYS or "" in named:
+        named = wanted.findall("{*}Object")
+        if not 0 < len(named) <= _MOST_KEYS or not all(entry.findtext("{*}Key") for entry in named):
             raise malformed()
         quiet = (wanted.findtext("{*}Quiet") or "").lower() == "true"
-        for number, key in enumerate(named):
-            self._objects.delete(call.bucket, key)
+        deleted: list[dict[str, str]] = []
+        kept: list[dict[str, str]] = []
+        for number, entry in enumerate(named):
+            key = entry.findtext("{*}Key") or ""
+            try:
+                self._delete_meant(call, key, entry)
+                deleted.append({"Key": key})
+            except ApiError as error:
+                kept.append({"Key": key, "Code": error.code, "Message": error.message})
             if not number % 50:
                 await asyncio.sleep(0)  # others want to be answered, too
-        return answer("DeleteResult", {"Deleted": [] if quiet else [{"Key": key} for key in named]})
+        return answer("DeleteResult", {"Deleted": [] if quiet else deleted, "Error": kept})
+
+    def _delete_meant(self, call: Call, key: str, entry: ET.Element) -> None:
+        """Delete an object if it is the one that was meant."""
+        if (version := entry.findtext("{*}VersionId") or "null") != "null":
+            raise no_such_version(version)
+        if etag := entry.findtext("{*}ETag"):
+            check_match(etag, self._objects.find(call.bucket, key), key)
+        for name in ("LastModifiedTime", "Size"):  # directory buckets have them
+            if entry.find(f"{{*}}{name}") is not None:
+                raise not_implemented(f"DeleteObjects with {name}")
+        self._objects.delete(call.bucket, key)
 
     def _attributes(self, call: Call) -> Response:
         found = self._objects.get(call.bucket, call.key)
@@ -272,10 +292,10 @@ def tag_set(tags: Mapping[str, str]) -> dict[str, object]:
     return {"TagSet": {"Tag": [{"Key": key, "Value": value} for key, value in tags.items()]}}
 
 
-def tags_in(wanted: ET.Element) -> dict[str, str]:
-    """Return the labels of an XML document."""
+def tags_in(wanted: ET.Element, of: str = "Object") -> dict[str, str]:
+    """Return the labels of an XML document, those of an ``Object`` or a ``Bucket``."""
     entries = wanted.findall("{*}TagSet/{*}Tag")
-    return checked_tags([(entry.findtext("{*}Key") or "", entry.findtext("{*}Value") or "") for entry in entries])
+    return checked_tags([(entry.findtext("{*}Key") or "", entry.findtext("{*}Value") or "") for entry in entries], of)
 
 
 def _directive(call: Call, name: str) -> str:
