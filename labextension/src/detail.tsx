@@ -3,7 +3,7 @@
 import React, { useCallback, useState } from 'react';
 
 import type { IActions } from './actions';
-import { clock, dollars, state } from './formatting';
+import { clock, dollars, instances, state } from './formatting';
 import { useFollowed } from './following';
 import { key } from './keeping';
 import { Jump } from './linked';
@@ -94,7 +94,9 @@ export function EndpointDetail(props: {
 }
 
 function Described({ of }: { of: IEndpointDetail }): JSX.Element {
-  const images = [...new Set(of.variants.map(one => one.image))];
+  const images = [...new Set(of.variants.map(one => one.image))].filter(
+    Boolean
+  );
   const tags = Object.entries(of.tags);
   return (
     <>
@@ -105,9 +107,8 @@ function Described({ of }: { of: IEndpointDetail }): JSX.Element {
           ['So far', of.cost_so_far ? dollars(of.cost_so_far) : ''],
           [
             'Image',
-            images
-              .filter(Boolean)
-              .map(image => <Image key={image} of={image} />)
+            images.length > 0 &&
+              images.map(image => <Image key={image} of={image} />)
           ],
           ['Config', of.config_name],
           ...of.variants.map((one): [string, React.ReactNode] => [
@@ -138,26 +139,20 @@ function Image({ of }: { of: string }): JSX.Element {
 
 function Variant(props: { of: IVariant; isLocal: boolean }): JSX.Element {
   const { of, isLocal } = props;
-  const { current_instance_count: current, desired_instance_count: desired } =
-    of;
-  const instances = of.serverless
+  const runsOn = of.serverless
     ? `serverless, ${of.serverless.memory_mb / 1024} GB`
-    : [
-        current === null ? '' : `${current}`,
-        desired !== null && desired !== current ? `of ${desired}` : '',
-        isLocal
-          ? `worker${current === 1 ? '' : 's'}`
-          : of.instance_type && `× ${of.instance_type}`
-      ]
-        .filter(Boolean)
-        .join(' ');
+    : instances(
+        of.current_instance_count,
+        of.desired_instance_count,
+        isLocal ? 'worker' : of.instance_type && `× ${of.instance_type}`
+      );
   const share =
     of.traffic !== null && of.traffic < 1
       ? `${Math.round(of.traffic * 100)} % of requests`
       : '';
   return (
     <span title={of.model_data}>
-      {[of.model, instances, share].filter(Boolean).join(' · ')}
+      {[of.model, runsOn, share].filter(Boolean).join(' · ')}
     </span>
   );
 }

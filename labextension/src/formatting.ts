@@ -105,3 +105,23 @@ export function clock(time: string): string {
 export function count(number: number, noun: string): string {
   return `${number.toLocaleString('en-US')} ${noun}${number === 1 ? '' : 's'}`;
 }
+
+/** How many instances there are, and how many there are to be: `1 of 3 workers`, `2 × ml.m5.large`. */
+export function instances(
+  current: number | null,
+  desired: number | null,
+  kind: string
+): string {
+  const number = current ?? desired;
+  if (number === null) {
+    return '';
+  }
+  const most = desired ?? number;
+  const words = /^$|×/.test(kind) || most === 1 ? kind : `${kind}s`;
+  if (current === null) {
+    return [number, words, 'asked for'].filter(Boolean).join(' ');
+  }
+  return number === most
+    ? `${number} ${words}`
+    : `${number} of ${most} ${words}`;
+}

@@ -64,7 +64,9 @@ export function Facts(props: { of: [string, React.ReactNode][] }): JSX.Element {
   return (
     <dl className="jp-SmMagics-facts">
       {props.of
-        .filter(([, value]) => value !== null && value !== '')
+        .filter(
+          ([, value]) => value !== null && value !== '' && value !== false
+        )
         .map(([name, value]) => (
           <React.Fragment key={name}>
             <dt>{name}</dt>

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 
 import {
+  SIGNS,
   age,
   bytes,
   count,
   dollars,
-  SIGNS,
+  instances,
   state,
   statusWord
 } from '../src/formatting';
@@ -58,4 +59,16 @@ describe('a status', () => {
 test('one thing is not two things', () => {
   expect(count(1, 'endpoint')).toBe('1 endpoint');
   expect(count(2000, 'endpoint')).toBe('2,000 endpoints');
+});
+
+test.each([
+  [1, 1, 'worker', '1 worker'],
+  [1, 3, 'worker', '1 of 3 workers'],
+  [null, 1, 'worker', '1 worker asked for'],
+  [null, null, 'worker', ''],
+  [2, 2, '× ml.m5.large', '2 × ml.m5.large'],
+  [null, 2, '× ml.m5.large', '2 × ml.m5.large asked for'],
+  [2, 2, '', '2']
+])('%s of %s instances read %s', (current, desired, kind, text) => {
+  expect(instances(current, desired, kind)).toBe(text);
 });
