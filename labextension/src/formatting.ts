@@ -121,7 +121,6 @@ export function instances(
   if (current === null) {
     return [number, words, 'asked for'].filter(Boolean).join(' ');
   }
-  return number === most
-    ? `${number} ${words}`
-    : `${number} of ${most} ${words}`;
+  const many = number === most ? `${number}` : `${number} of ${most}`;
+  return `${many} ${words}`.trim();
 }
