@@ -191,8 +191,10 @@ def _costs(known: Listed) -> list[Part]:
     said = f"In AWS they cost {_money(sum(prices, Decimal(0)))} $ an hour" if prices else "What they cost is not known"
     if prices and unknown:
         said += f", and {unknown} of them cost what is not known"
+    reasons = list(dict.fromkeys(cost.unknown for cost in known.costs.values() if cost.unknown))
+    if not prices and len(reasons) == 1:
+        return [page.paragraph(f"{said}: {reasons[0]}.", dim=True)]
     notes = [page.paragraph(f"{said}.", dim=True)]
-    reasons = dict.fromkeys(cost.unknown for cost in known.costs.values() if cost.unknown)
     notes += [page.paragraph(f"Not known: {reason}.", dim=True) for reason in reasons]
     if prices:
         notes.append(page.paragraph("So far: as if the instances had been the same since they were created.", dim=True))
