@@ -163,6 +163,7 @@ def test_what_an_interrupted_deployment_left_goes_by_its_name(notebook, endpoint
 
 
 def test_a_table_says_what_is_in_service_and_what_it_costs(notebook, endpoint):
+    pytest.importorskip("torch")  # what cannot start costs nothing
     found = notebook.succeed(f"%sm_endpoints --region {endpoint.where}")
     assert endpoint.name in {one.name for one in found}
     assert "2 × ml.m5.large" in notebook.text
@@ -247,6 +248,7 @@ def test_what_was_broken_off_is_listed_and_goes_with_one_command(notebook, endpo
 
 
 def test_a_status_in_aws_notes_what_it_costs(notebook, endpoint):
+    pytest.importorskip("torch")  # what cannot start costs nothing
     notebook.succeed(f"%sm_status {endpoint.name} --region {endpoint.where} --wait")
     assert [(one.name, one.per_hour) for one in seen.all_of_them()] == [(endpoint.name, "0.230")]
 
