@@ -6,6 +6,7 @@ the section imports them from ``sm_objects``, and packaging puts them there.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +16,10 @@ from .findings import Finding
 from .folder import Author, CodeFolder, Written
 from .notebook_source import slice_of_names
 from .script import Script
-from .slicing.bindings import bindings, reads
+from .slicing.bindings import bindings, definitions, imports, reads
 from .slicing.values import Values
 from .source import parse
+from .written import Taken
 
 SECTION = "notebook_names"
 """The section of ``inference.py`` for them."""
@@ -52,6 +54,13 @@ class NotebookNames:
     objects: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     storable: tuple[str, ...] = ()
+
+    @property
+    def taken(self) -> Taken:
+        """What the section gives the handlers."""
+        tree = parse(self.source) or ast.Module([], [])
+        imported = tuple(name for name in imports(tree) if name not in self.objects)
+        return Taken(SECTION, tuple(definitions(tree)), imported, self.objects)
 
     def fix(self, name: str) -> str:
         """Return what makes a name known at the endpoint: a line or a cell to paste."""

@@ -38,6 +38,8 @@ class Written:
         Sections that packaging wrote.
     findings
         What is wrong with ``code/`` now; for another file than the script, with that file. Packaging checks later.
+    taken
+        With what the handlers use of the notebook: None where that was not asked for.
     copy
         Where the file that was replaced by force is kept.
     """
@@ -54,4 +56,25 @@ class Written:
     stale: tuple[str, ...] = ()
     generated: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    taken: Taken | None = None
     copy: Path | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was taken along from the notebook.
+
+    Attributes
+    ----------
+    section
+        The section of ``inference.py`` that has it.
+    defined, imported
+        Names that the section defines and imports, in its order: what the handlers use, and what that needs.
+    files
+        Variables that travel as files in the package.
+    """
+
+    section: str
+    defined: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()

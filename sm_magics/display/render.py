@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sm_magics.authoring import Finding, Written
+from sm_magics.authoring.written import Taken
 from sm_magics.hosting import Diagnosis, Endpoint, Removal, diagnosis
 from sm_magics.packaging import Package, Report
 from sm_magics.progress import Event, StatusChanged, StatusUnknown
@@ -47,8 +48,23 @@ def written(value: Written) -> Shown:
     ]
     if value.dropped:
         parts.append(page.paragraph(f"No cell defines {', '.join(value.dropped)} any more."))
+    parts += [_taken(value.taken)] if value.taken is not None else []
     parts += findings(value.findings, here=value.section)
     return page.card(state, f"code/{value.path.name}" if value.section else _inside_code(value), what, *parts)
+
+
+def _taken(value: Taken) -> Part:
+    """Return what was taken along from the notebook."""
+    said = []
+    if value.defined:
+        said.append(f"{', '.join(value.defined)} as source")
+    if value.imported:
+        said.append(f"the import{'s' if len(value.imported) > 1 else ''} of {', '.join(value.imported)}")
+    if value.files:
+        said.append(f"{', '.join(value.files)} as {'files' if len(value.files) > 1 else 'a file'} in the package")
+    if not said:
+        return page.paragraph("The handlers use nothing of the notebook.")
+    return page.paragraph(f"From the notebook, in section {value.section}: {'; '.join(said)}.")
 
 
 def _inside_code(value: Written) -> str:

@@ -103,10 +103,11 @@ def _with_notebook_names(
         values = NotebookValues(namespace)
     if take:
         author = session.author()
-        _, section = write_notebook_names(
+        found, section = write_notebook_names(
             folder, cells=cells, namespace=namespace, values=values, author=author, force=force
         )
         written = replace(written, findings=section.findings, handlers=section.handlers) if section else written
+        written = replace(written, taken=found.taken)
     script = folder.read_script()
-    found = advised(written.findings, script, cells=cells, namespace=namespace, values=values)
-    return replace(written, findings=found)
+    findings = advised(written.findings, script, cells=cells, namespace=namespace, values=values)
+    return replace(written, findings=findings)

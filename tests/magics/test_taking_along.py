@@ -17,6 +17,21 @@ def test_names_of_the_notebook_go_into_the_script(notebook):
     assert "LABELS = ['cat', 'dog']\n" in script
     assert "    return s.strip()  # spaces\n" in script
     assert "SM111" not in notebook.text
+    assert "From the notebook, in section notebook_names: LABELS, clean as source.\n" in f"{notebook.text}\n"
+
+
+def test_what_was_taken_is_said_with_what_it_needs_and_what_travels_as_files(notebook):
+    pytest.importorskip("torch")
+    notebook.succeed("import json, math, torch\nimport numpy as np\nbig = np.random.rand(500)\nSIZE = math.tau")
+    notebook.succeed(
+        "%%sm_inference --with-notebook-names\ndef input_fn(b, c):\n    return json.loads(b) * SIZE + big\n"
+    )
+    assert "as source; the imports of json, math; big as a file in the package." in notebook.text
+    assert "SIZE" in notebook.text
+    notebook.succeed("%%sm_inference --with-notebook-names\ndef input_fn(b, c):\n    return b\n")
+    assert "The handlers use nothing of the notebook." in notebook.text
+    notebook.succeed("%%sm_inference\ndef input_fn(b, c):\n    return b\n")
+    assert "notebook." not in notebook.text
 
 
 def test_variables_go_with_the_model(notebook):
