@@ -146,7 +146,11 @@ def of_notebook(notebook: Notebook, stem: str) -> None:
         notebook.theme(theme)
         for index in range(count):
             outputs = notebook.outputs(index)
-            if outputs.count() and outputs.is_visible() and outputs.inner_text().strip():
+            if (
+                outputs.count()
+                and outputs.is_visible()
+                and (outputs.inner_text().strip() or outputs.locator("img").count())
+            ):
                 outputs.screenshot(path=TARGET / f"{stem}-{theme}-{index:02}.png")
     notebook.close()
 

@@ -190,6 +190,7 @@ def _rows(rows: Sequence[Sequence[Any]]) -> Part:
         page.table(shown, numbers=True),
         rows=len(rows) - MAX_ROWS,
         columns=max(len(row) for row in rows) - width,
+        of="value" if len(rows) == 1 else "column",
     )
 
 
@@ -205,11 +206,11 @@ def _pairs(value: Mapping[str, Any]) -> Part:
     return _cut(page.table(shown), rows=len(value) - MAX_ROWS)
 
 
-def _cut(drawn: Part, *, rows: int, columns: int = 0) -> Part:
+def _cut(drawn: Part, *, rows: int, columns: int = 0, of: str = "column") -> Part:
     """Return a table with a line that says how much of it is left out."""
     left = [
         f"{count} more {what}{'' if count == 1 else 's'}"
-        for count, what in ((rows, "row"), (columns, "column"))
+        for count, what in ((rows, "row"), (columns, of))
         if count > 0
     ]
     if not left:

@@ -229,7 +229,7 @@ def _made_of(known: Known) -> list[Part]:
 
 
 def _skew(known: Known) -> list[Part]:
-    """Return how the image's torch and Python differ from the notebook's."""
+    """Return how the image's torch and Python differ from the notebook's, unless a note of the deployment says so."""
     torch, python = known.ours
     if known.endpoint.where == LOCAL:
         return []
@@ -237,9 +237,10 @@ def _skew(known: Known) -> list[Part]:
     found = _VERSIONS.fullmatch(theirs)
     if found is None or not (torch or python):
         return []
+    noted = " ".join(known.endpoint.notes)
     differs = [
         f"{name} {ours}"
         for name, ours, other in (("torch", torch, found["torch"]), ("Python", python, found["python"]))
-        if ours and ours.split(".")[:2] != other.split(".")[:2]
+        if ours and ours.split(".")[:2] != other.split(".")[:2] and f"notebook has {name} {ours}" not in noted
     ]
     return [page.paragraph(f"The notebook has {' · '.join(differs)}.", dim=True)] if differs else []

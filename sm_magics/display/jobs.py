@@ -87,7 +87,9 @@ def checks(values: Sequence[Check]) -> Shown:
     rows: list[tuple[object, ...]] = []
     for one in values:
         kind, sign = signs[one.status]
-        rows.append((page.dim(sign) if kind == "dim" else page.sign(kind, sign), one.name, page.dim(one.what)))
+        rows.append(
+            (page.dim(sign) if kind == "dim" else page.sign(kind, sign), page.unbroken(one.name), page.dim(one.what))
+        )
     parts.append(page.table(rows))
     for one in values:
         if one.fix:

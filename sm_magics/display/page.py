@@ -18,7 +18,7 @@ _RULES = {
     "border:1px solid var(--jp-border-color2,#ddd);border-radius:6px;padding:10px 14px;margin:2px 0;max-width:680px;"
     "box-sizing:border-box",
     "a": "color:var(--jp-content-link-color,#1976d2)",
-    "p": "margin:4px 0 0",
+    "p": "margin:4px 0 0;overflow-wrap:anywhere",
     ".sm-head": "margin:0",
     ".sm-head b": "font-size:14px",
     ".sm-dim": f"color:{_DIM}",
@@ -146,6 +146,12 @@ def code(text: str) -> Part:
 def dim(text: str) -> Part:
     """Return text that matters less."""
     return Part(f'<span class="sm-dim">{escape(text)}</span>', text)
+
+
+def unbroken(value: Part | str) -> Part:
+    """Return what is not broken into lines: a name in a table, beside which a long text gives way."""
+    part = value if isinstance(value, Part) else Part(escape(value), value)
+    return Part(f'<span class="sm-whole">{part.html}</span>', part.text)
 
 
 def whole(text: str) -> Part:

@@ -52,12 +52,12 @@ def script(path: str, target: str, names: tuple[str, ...]) -> Shown:
 def _requests(value: DeploymentPlan) -> Part:
     rows: list[tuple[object, ...]] = []
     for request in value.requests:
-        subject = _subject(request, value)
+        subject, name = _subject(request, value), page.unbroken(page.code(request.operation))
         if request.is_done:
-            rows.append((page.sign(OK, "✓"), page.code(request.operation), page.dim(f"{subject} · there already")))
+            rows.append((page.sign(OK, "✓"), name, page.dim(f"{subject} · there already")))
             continue
-        rows.append((page.sign(BUSY, "→"), page.code(request.operation), subject))
-        rows += [("", page.dim(name), text) for name, text in _details(request, value)]
+        rows.append((page.sign(BUSY, "→"), name, subject))
+        rows += [("", page.whole(member), text) for member, text in _details(request, value)]
     return page.table(rows)
 
 

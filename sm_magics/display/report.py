@@ -77,8 +77,7 @@ def _table(steps: tuple[Step, ...], *, has_times: bool) -> Part:
         mark = page.dim(sign) if kind == "dim" else page.sign(kind, sign)
         # Why a step failed stands above; a long note would only repeat it.
         note = "" if step.status == FAILED and step.name != "compare" else step.note
-        name = f'<span class="sm-whole">{page.escape(step.what)}</span>'  # a long note is what gives way
-        what = page.dim(step.what) if step.status == SKIPPED else Part(name, step.what)
+        what = page.unbroken(page.dim(step.what) if step.status == SKIPPED else step.what)
         took = (page.whole(timeline.duration(step.seconds) if step.seconds else ""),) if has_times else ()
         rows.append((mark, what, page.dim(note), *took))
         rows += [("", "", page.dim(detail), *(("",) if has_times else ())) for detail in step.details if detail]

@@ -69,6 +69,7 @@ def test_rows_are_a_table_cut_to_what_can_be_read(read):
     assert rows == [[str(row * 100 + column) for column in range(12)] for row in range(10)]
     assert "911" in read(shown).text
     assert "20 more rows, 8 more columns" in shown.text
+    assert "30 more values" in answers.prediction(prediction([float(number) for number in range(42)])).text
 
 
 def test_objects_are_a_table_with_their_names(read):

@@ -168,6 +168,9 @@ def test_the_images_versions_are_told_where_the_notebooks_differ():
     assert "The notebook has torch 2.5.0 · Python 3.11.7." in text
     assert "The notebook has" not in said(Known(endpoint(), variants=variants, ours=("2.6.1", "3.12.0")))
     assert "The notebook has" not in said(Known(endpoint(), variants=variants))
+    noted = endpoint(notes=("The notebook has torch 2.5.0, the container image torch 2.6.0.",))
+    text = said(Known(noted, variants=variants, ours=("2.5.0", "3.11.7")))
+    assert "The notebook has Python 3.11.7." in text
 
 
 def test_traffic_is_what_it_is_now_and_not_what_was_asked_for_once():
