@@ -55,6 +55,7 @@ def load(shell: InteractiveShell) -> None:
     session.completer = matcher(session)
     if shell.Completer is not None:
         shell.Completer.custom_matchers.append(session.completer)
+    shell.events.register("pre_run_cell", session.executed.note)
     shell.events.register("post_run_cell", session.after_cell)
     formatter = session.formatters.mimebundle_formatter
     for (module, name), renderer in _FORMATTERS.items():
@@ -81,6 +82,7 @@ def unload(shell: InteractiveShell) -> None:
     configurables[:] = [one for one in configurables if one is not session and type(one) not in GROUPS]
     if shell.Completer is not None and session.completer in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(session.completer)
+    shell.events.unregister("pre_run_cell", session.executed.note)
     shell.events.unregister("post_run_cell", session.after_cell)
     formatter = session.formatters.mimebundle_formatter
     for module, name in _FORMATTERS:

@@ -19,6 +19,7 @@ from sm_magics.errors import ExpressionError, SmMagicsError
 from sm_magics.settings import LOCAL, Settings, resolve
 
 from .cards import Cards
+from .executed import Executed
 from .samples import Samples
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class SmMagics(Configurable):
         self.completer: Any = None
         self.cards = Cards(self)
         self.samples = Samples(self)
+        self.executed = Executed(shell)
         self._results: list[Any] = []  # of the running cell
         self._formatters: dict[type, Any] = {}  # what showed their types before
 
@@ -181,8 +183,7 @@ class SmMagics(Configurable):
 
     def cells(self) -> list[str]:
         """Return the sources of the cells run so far, oldest first, as Python."""
-        history = getattr(self.shell, "history_manager", None)
-        return list(history.input_hist_parsed) if history is not None else []
+        return self.executed.sources()
 
     # -- results --------------------------------------------------------------------------------------------------
 
