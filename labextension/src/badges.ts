@@ -28,7 +28,12 @@ export class Badges {
   ) {
     const { content, context } = _panel;
     void context.ready.then(() => {
-      content.model?.contentChanged.connect(() => this._soon(TYPED, false));
+      content.model?.contentChanged.connect(() => {
+        // Outputs that change all the time must not put off the look after a run.
+        if (!this._isCertain) {
+          this._soon(TYPED, false);
+        }
+      });
       content.activeCellChanged.connect(() => this._soon(TYPED, true));
       NotebookActions.executed.connect(this._onExecuted, this);
       this._soon(RUN, true);
