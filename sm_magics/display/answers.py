@@ -209,9 +209,7 @@ def _pairs(value: Mapping[str, Any]) -> Part:
 def _cut(drawn: Part, *, rows: int, columns: int = 0, of: str = "column") -> Part:
     """Return a table with a line that says how much of it is left out."""
     left = [
-        f"{count} more {what}{'' if count == 1 else 's'}"
-        for count, what in ((rows, "row"), (columns, of))
-        if count > 0
+        f"{count} more {what}{'' if count == 1 else 's'}" for count, what in ((rows, "row"), (columns, of)) if count > 0
     ]
     if not left:
         return drawn
