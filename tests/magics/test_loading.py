@@ -38,7 +38,8 @@ def test_loading_registers_the_magics(notebook):
     found = registered(notebook.shell)
     assert found["line"] == LINE
     assert found["cell"] == CELL
-    assert found["settings"] == found["matchers"] == found["hooks"] == 1
+    assert found["settings"] == found["matchers"] == 1
+    assert found["hooks"] == 2  # before a cell and after it
     assert found["formatters"] == len(magics._FORMATTERS)
 
 
