@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from local_service import IMAGE, archive
 
@@ -156,11 +156,24 @@ def test_of_two_entries_of_one_name_the_last_counts_and_a_file_is_no_folder(tmp_
         shutil.rmtree(tmp_path / "other" / "model")
 
 
+def test_links_in_a_circle_and_names_without_an_end_are_refused(tmp_path):
+    circle = (link("a", "a"), entry("a/b/c"))
+    for entries in (circle, (link("a", "b"), link("b", "a"), entry("a/c")), (link("a", "a"), link("a/b", "c"))):
+        with pytest.raises(BadArchiveError, match="links that lead to themselves|does not fit the entries"):
+            unpack(tmp_path, tarred(*entries))
+        shutil.rmtree(tmp_path / "model")
+    for long in (entry("x" * 300), entry("d/" * 2500 + "x"), link("l", "x" * 5000)):
+        with pytest.raises(BadArchiveError, match="is too long a name"):
+            unpack(tmp_path, tarred(long))
+        shutil.rmtree(tmp_path / "model")
+
+
 paths = st.lists(st.sampled_from(["a", "b", "c", ".", "..", ""]), min_size=1, max_size=5).map("/".join)
 kinds = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE])
 
 
 @given(entries=st.lists(st.tuples(paths, kinds, paths), min_size=1, max_size=7))
+@example(entries=[("c", tarfile.SYMTYPE, "c"), ("c/a/a", tarfile.REGTYPE, "a")])
 def test_nothing_is_ever_written_outside(entries):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

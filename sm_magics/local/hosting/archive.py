@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tarfile
@@ -96,6 +97,12 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> No
             _write_file(tar, member, target)
     except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise _misfit(member) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise BadArchiveError(f"{member.name!r} goes through links that lead to themselves") from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise BadArchiveError(f"{member.name[:100]!r}… is too long a name") from error
+        raise
 
 
 def _write_file(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
