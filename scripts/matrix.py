@@ -153,12 +153,16 @@ def make(row: Row) -> Path | None:
     return wanted
 
 
+#: Hypothesis imports libcst where it is, which SDK 2 brings, to say what failed: its warnings would end the whole run.
+_QUIET = ("-W", "ignore:mypy_extensions.TypedDict is deprecated:DeprecationWarning")
+
+
 def run(row: Row, made: Path | None) -> bool | None:
     """Run a row's tests in its environment. Return whether they pass, None without the environment."""
     if made is None:
         return None
     python = sys.executable if row.client else str(made / "bin" / "python")
-    command = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *row.tests]
+    command = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *_QUIET, *row.tests]
     if row.tutorials:
         command = [python, "scripts/execute_notebooks.py", "--check"]
     environ = {**os.environ, "CLIENT": str(made), "PATH": f"{made / 'bin'}{os.pathsep}{os.environ['PATH']}"}

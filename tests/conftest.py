@@ -50,6 +50,8 @@ _NEED_TORCH = (
     "hosting/test_deploying.py",
     "hosting/test_deploying_to_aws.py",
     "hosting/test_exporting.py",
+    "hosting/test_injected_faults.py",
+    "hosting/test_measuring.py",
     "hosting/test_native.py",
     "hosting/test_deploying_to_aws.py",
     "hosting/test_training_jobs.py",

@@ -86,8 +86,10 @@ def session(service: Service, variables: dict[str, str], tmp_path_factory: pytes
         import sagemaker
 
         location = {"LocationConstraint": variables["AWS_DEFAULT_REGION"]}
-        boto3.client("s3").create_bucket(Bucket="sagemaker-sdk2", CreateBucketConfiguration=location)
-        yield sagemaker.Session(boto_session=boto3.Session(), default_bucket="sagemaker-sdk2")
+        # Not boto3's own session: what was tested before may have made it, with other variables.
+        boto_session = boto3.Session()
+        boto_session.client("s3").create_bucket(Bucket="sagemaker-sdk2", CreateBucketConfiguration=location)
+        yield sagemaker.Session(boto_session=boto_session, default_bucket="sagemaker-sdk2")
 
 
 @pytest.fixture(scope="module")
