@@ -89,7 +89,7 @@ def _values(session: SmMagics, action: argparse.Action) -> Iterable[str]:
         return [str(choice) for choice in action.choices]
     values: dict[str, Callable[[], Iterable[str]]] = {
         "instance_type": lambda: INSTANCE_TYPES,
-        "region": lambda: REGIONS,
+        "region": lambda: dict.fromkeys((*session.places(), *REGIONS)),
         "content_type": lambda: CONTENT_TYPES,
         "accept": lambda: CONTENT_TYPES,
         "endpoint_name": lambda: _endpoints(session),

@@ -250,10 +250,14 @@ class SmMagics(Configurable):
     # -- endpoints ------------------------------------------------------------------------------------------------
 
     def places(self, options: Any = None) -> list[str]:
-        """Return where a command looks for endpoints: where it says, else this machine and the regions used so far."""
+        """Return where a command looks for endpoints: where it says.
+
+        Else on this machine, in the region that is configured and in those used so far.
+        """
         if getattr(options, "region", None):
             return [self.settings(options).where]
-        return sorted({LOCAL, *self.regions}, key=lambda place: (place != LOCAL, place))
+        known = {self.settings().region, *self.regions} - {"", LOCAL}
+        return [LOCAL, *sorted(known)]
 
     def endpoint(self, given: str | None, options: Any = None) -> Endpoint:
         """Return the endpoint that a command is about: an `Endpoint` variable, a name, else the latest one.
@@ -264,6 +268,8 @@ class SmMagics(Configurable):
             If there is none of that name at the places this session knows.
         ConfigurationError
             If there is one at several of them.
+        BackendError
+            If there is none, and one of the places cannot be asked.
         """
         from sm_magics.errors import ConfigurationError, EndpointNotFound
         from sm_magics.hosting import Endpoint, connect, endpoints
@@ -278,16 +284,21 @@ class SmMagics(Configurable):
         last = self.last_endpoint
         if last is not None and last.name == given and places in ([last.where], [LOCAL]):
             return endpoints.recalled(last)  # it knows which configuration was asked for
-        matches = [
-            endpoint
-            for place in places
-            if (endpoint := endpoints.get(given, connect(settings.override(region=place)))) is not None
-        ]
+        matches, refusals = [], []
+        for place in places:
+            try:
+                found = endpoints.get(given, connect(settings.override(region=place)))
+            except SmMagicsError as error:
+                refusals.append(error)
+                continue
+            matches += [found] if found is not None else []
         if len(matches) > 1:
             both = " and ".join(match.place for match in matches)
             raise ConfigurationError(
                 f"There is an endpoint {given!r} on {both}: say which.", hint=f"--region {matches[-1].where}"
             )
+        if not matches and refusals:
+            raise refusals[0]
         if not matches:
             where = " or ".join("this machine" if place == LOCAL else place for place in places)
             raise EndpointNotFound(

@@ -121,6 +121,11 @@ def test_what_is_no_magic_of_ours_is_left_alone(notebook, typed):
     assert notebook.session.completer(context)["completions"] == []
 
 
+def test_regions_of_ones_own_are_offered_too(complete, notebook):
+    notebook.succeed("%config SmMagics.region = 'us-gov-west-1'")
+    assert "%sm_endpoints --region us-gov-west-1" in complete("%sm_endpoints --region us-")
+
+
 def test_an_expression_is_left_to_the_other_matchers(complete, notebook):
     notebook.namespace.update(samples=[1])
     assert "%sm_predict samples" in complete("%sm_predict sam")

@@ -353,6 +353,35 @@ def test_a_name_that_is_nowhere_names_the_places_looked_at(notebook, places):
         notebook.session.endpoint("letters")
 
 
+def test_a_region_that_is_configured_is_looked_at_like_one_that_was_used(notebook, places, monkeypatch):
+    notebook.session.regions.clear()
+    with pytest.raises(EndpointNotFound, match="on this machine"):
+        notebook.session.endpoint("there")
+    notebook.succeed("%config SmMagics.region = 'us-west-2'")
+    assert notebook.session.places() == ["local", "us-west-2"]
+    assert notebook.session.endpoint("there").where == "us-west-2"
+    notebook.succeed("%config SmMagics.region = ''")
+    monkeypatch.setenv("SM_MAGICS_REGION", "us-west-2")
+    assert notebook.session.endpoint("there").where == "us-west-2"
+
+
+def test_a_place_that_cannot_be_asked_hides_nothing_that_is_elsewhere(notebook, places, monkeypatch):
+    from sm_magics.errors import AccessDenied
+    from sm_magics.hosting import endpoints
+
+    found = endpoints.get
+
+    def get(name, where):
+        if where == "us-west-2":
+            raise AccessDenied("No credentials.")
+        return found(name, where)
+
+    monkeypatch.setattr(endpoints, "get", get)
+    assert notebook.session.endpoint("here").where == "local"
+    with pytest.raises(AccessDenied):  # it may be there
+        notebook.session.endpoint("letters")
+
+
 def test_an_endpoint_variable_is_that_endpoint_and_other_variables_are_names(notebook, places):
     from sm_magics.hosting import Endpoint
 
