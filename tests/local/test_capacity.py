@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from local_service import DOUBLE, Service, variant
 
-from sm_magics.local.hosting.quotas import MOST_INSTANCES
+from sm_magics.local.hosting.quotas import MOST_INSTANCES, MOST_WORKERS
 
 TRIPLE = DOUBLE.replace("return 2", "return 3")
 UNLOADABLE = """
@@ -199,6 +199,16 @@ def test_more_instances_than_the_quota_are_refused_by_its_name(service, pair):
         f"The account-level service limit 'ml.m5.large for endpoint usage' is {MOST_INSTANCES} Instances"
     )
     assert service.sagemaker.describe_endpoint(EndpointName=pair)["EndpointStatus"] == "InService"
+
+
+@pytest.mark.parametrize("workers", [MOST_WORKERS + 1, 10**12])
+def test_more_workers_than_a_machine_can_have_are_refused_before_one_is_started(service, workers):
+    name = f"crowd-{workers}"
+    service.create_config(name, Environment={"SAGEMAKER_MODEL_SERVER_WORKERS": str(workers)})
+    with pytest.raises(ClientError, match=f"this one would have {workers}") as caught:
+        service.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert caught.value.response["Error"]["Code"] == "ResourceLimitExceeded"
+    assert service.sagemaker.list_endpoints(NameContains=name)["Endpoints"] == []
 
 
 def test_changed_weights_and_capacities_survive_the_service(own_service):
