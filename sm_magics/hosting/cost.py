@@ -53,12 +53,15 @@ class Cost:
         As if it had had them since it was created; None if unknown.
     unknown
         Why the price is not known; empty where it is.
+    is_refused
+        Whether that is because AWS did not tell, which may change.
     """
 
     instance_types: str = ""
     per_hour: Decimal | None = None
     so_far: Decimal | None = None
     unknown: str = ""
+    is_refused: bool = False
 
 
 def of(endpoint: Endpoint, now: datetime | None = None) -> Cost:
@@ -91,7 +94,7 @@ def of(endpoint: Endpoint, now: datetime | None = None) -> Cost:
     for kind, count in types:
         price, why = rate(kind, endpoint.connection)
         if price is None:
-            return Cost(words, unknown=why)
+            return Cost(words, unknown=why, is_refused=why == _refusal(endpoint.connection.settings.profile))
         total += price * count
     if endpoint.created is None:
         return Cost(words, total)
@@ -114,7 +117,16 @@ def _count(variant: dict[str, Any], asked: dict[str, Any]) -> int:
     return int(known or asked.get(name, {}).get("InitialInstanceCount", 0))
 
 
-_refused: dict[str, str] = {}  # by profile: why prices cannot be asked for, in this process
+_ASKED_AGAIN = 1800.0
+"""Seconds after which who was refused a price is asked for it again: permissions are given, networks come back."""
+
+_refused: dict[str, tuple[str, float]] = {}  # by profile: why prices cannot be asked for, and since when
+
+
+def _refusal(profile: str) -> str:
+    """Return why a profile is not told prices at the moment; empty where it may be."""
+    why, when = _refused.get(profile, ("", 0.0))
+    return why if why and time.monotonic() - when < _ASKED_AGAIN else ""
 
 
 def rate(instance_type: str, connection: Connection) -> tuple[Decimal | None, str]:
@@ -125,13 +137,14 @@ def rate(instance_type: str, connection: Connection) -> tuple[Decimal | None, st
         with suppress(InvalidOperation):
             return Decimal(known[key][0]), ""
     profile = connection.settings.profile
-    if profile in _refused:
-        return None, _refused[profile]
+    if why := _refusal(profile):
+        return None, why
     try:
         price = _ask(instance_type, connection)
     except SmMagicsError as error:
-        _refused[profile] = f"the Price List API does not say: {error.message.rstrip('.')}"
-        return None, _refused[profile]
+        why = f"the Price List API does not say: {error.message.rstrip('.')}"
+        _refused[profile] = why, time.monotonic()
+        return None, why
     if price is None:
         return None, f"the Price List API has no single price for {instance_type} in {connection.region}"
     _write({**known, key: (str(price), time.time())})

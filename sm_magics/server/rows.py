@@ -28,6 +28,9 @@ _ROUND = 5.0
 _RETRY = 300.0
 """Seconds after which what AWS would not tell is asked for again."""
 
+_PRICE_RETRY = 1800.0
+"""Seconds after which a price that was refused is asked for again: most who may not ask never may."""
+
 _USER, _MAKER, _NOTEBOOK = "sm-magics:user", "sm-magics:created-by", "sm-magics:notebook"
 
 
@@ -45,7 +48,8 @@ class Details:
     def is_lasting(self) -> bool:
         """Whether nothing is missing that might be had later."""
         is_whole = self.tags is not None and (self.cost.per_hour is not None or self.cost.instance_types != "")
-        return is_whole or time.monotonic() - self.when < _RETRY
+        retry = _RETRY if not is_whole else _PRICE_RETRY if self.cost.is_refused else float("inf")
+        return time.monotonic() - self.when < retry
 
 
 class Known:

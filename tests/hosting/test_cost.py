@@ -83,13 +83,16 @@ def test_what_is_not_one_price_is_unknown(prices, as_aws, answer):
 
 
 @pytest.mark.parametrize("fault", ["AccessDeniedException", ConnectTimeoutError(endpoint_url="https://x")])
-def test_who_may_not_ask_is_told_why_and_not_asked_again(prices, as_aws, fault):
+def test_who_may_not_ask_is_told_why_and_not_asked_again_for_a_time(prices, as_aws, fault, monkeypatch):
     prices.answers[0] = fault
     for _ in range(2):
         price, why = cost.rate("ml.m5.large", connect(as_aws))
         assert price is None
         assert "Price List" in why
     assert len(prices.asked) == 1
+    prices.answers[0] = M5  # the permission has been given, or the network is back
+    monkeypatch.setattr(cost, "_ASKED_AGAIN", 0.0)
+    assert cost.rate("ml.m5.large", connect(as_aws)) == (Decimal("0.115"), "")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"us-west-2 ml.m5.large": 3}', '{"a": ["x", "y"]}'])
@@ -135,6 +138,7 @@ def test_an_endpoint_without_a_known_price_says_why(prices, running):
     found = cost.of(running(InstanceType="ml.m5.large", InitialInstanceCount=1))
     assert (found.per_hour, found.so_far, found.instance_types) == (None, None, "ml.m5.large")
     assert found.unknown
+    assert found.is_refused
 
 
 def test_what_is_gone_costs_nothing_that_is_known(prices, as_aws):

@@ -248,7 +248,8 @@ def test_a_row_says_what_an_endpoint_costs_by_the_hour_and_so_far():
     ("cost", "tags", "is_lasting"),
     [
         (Cost("ml.m5.large", Decimal(1)), {}, True),
-        (Cost("ml.m5.large", unknown="nobody may ask for prices"), {}, True),
+        (Cost("ml.m5.large", unknown="no single price"), {}, True),
+        (Cost("ml.m5.large", unknown="nobody may ask for prices", is_refused=True), {}, False),
         (Cost("serverless", unknown="billed by the request"), {}, True),
         (Cost(unknown="DescribeEndpointConfig was throttled"), {}, False),
         (Cost("ml.m5.large", Decimal(1)), None, False),
@@ -258,6 +259,7 @@ def test_what_could_not_be_had_is_asked_for_again_after_a_time(cost, tags, is_la
     details = rows.Details("", cost, 1, tags)
     assert details.is_lasting
     monkeypatch.setattr(rows, "_RETRY", 0.0)
+    monkeypatch.setattr(rows, "_PRICE_RETRY", 0.0)
     assert details.is_lasting is is_lasting
 
 
