@@ -326,14 +326,15 @@ class CodeFolder:
         """Return the script to write into, its record, the copy that was kept, and the text that is there."""
         path = self.model_dir / SCRIPT
         entry = record.files.get(SCRIPT)
+        text: str | None = ""
         try:
             text = read_text(path)
             if entry is not None:
-                check_notebook(path, entry, notebook_name(author, self.model_dir))
+                check_notebook(path, entry, author, self.model_dir)
             elif text is not None and text.strip():
                 raise stranger(path, self.model_dir, record)
         except FileConflictError:
-            if not force:
+            if not force and text is not None:  # what is not there is in nobody's way
                 raise
             return Script(), FileRecord(), keep_copy(path) if path.exists() else None, None
         return Script.parse(text or ""), entry or FileRecord(), None, text

@@ -54,15 +54,17 @@ def notebook_name(author: Author, model_dir: Path) -> str:
     return Path(os.path.relpath(author.notebook, model_dir)).as_posix()
 
 
-def check_notebook(path: Path, entry: FileRecord, notebook: str) -> None:
-    """Refuse a file that another notebook writes.
+def check_notebook(path: Path, entry: FileRecord, author: Author, model_dir: Path) -> None:
+    """Refuse a file that another notebook writes. One that is not there any more was renamed, or is gone.
 
     Raises
     ------
     FileConflictError
         If both notebooks are known and are not the same.
     """
-    if notebook and entry.notebook and notebook != entry.notebook:
+    notebook = notebook_name(author, model_dir)
+    is_left = Path(author.notebook).is_absolute() and not (model_dir / entry.notebook).exists()
+    if notebook and entry.notebook and notebook != entry.notebook and not is_left:
         raise FileConflictError(
             f"{path} is written by another notebook, {entry.notebook}.",
             hint="--model-dir DIR keeps the two apart; --force replaces the file and keeps a copy beside it.",
@@ -196,7 +198,7 @@ class Claims:
             raise cannot_write(path, error) from error
         try:
             if entry is not None:
-                check_notebook(path, entry, notebook_name(author, self.model_dir))
+                check_notebook(path, entry, author, self.model_dir)
             if digest and there == digest:
                 return None
             if entry is None:

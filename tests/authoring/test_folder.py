@@ -486,6 +486,29 @@ def test_requirements_are_there_and_the_users_own_are_kept(folder):
     assert ensure_requirements(folder).read_text() == "scipy\n"
 
 
+def test_a_file_of_another_notebook_that_is_not_there_is_begun_anew(folder, cell):
+    folder.write_section(MODEL_FN, author=cell(1, notebook="a.ipynb"))
+    script(folder).unlink()
+    written = folder.write_section(PREDICT_FN, author=cell(2, notebook="b.ipynb"))
+    assert (written.copy, written.stale) == (None, ())
+    assert [section.name for section in folder.read_script().sections] == ["predict_fn"]
+
+
+def test_a_notebook_that_was_renamed_goes_on_with_its_file(folder, cell, tmp_path):
+    old, new = tmp_path / "Untitled.ipynb", tmp_path / "digits.ipynb"
+    old.touch()
+    folder.write_section(MODEL_FN, author=cell(1, notebook=str(old)))
+    new.touch()
+    with pytest.raises(FileConflictError, match=r"another notebook, .*Untitled\.ipynb"):
+        folder.write_section(PREDICT_FN, author=cell(2, notebook=str(new)))
+    old.unlink()
+    folder.write_section(PREDICT_FN, author=cell(2, notebook=str(new)))
+    assert [section.name for section in folder.read_script().sections] == ["model_fn", "predict_fn"]
+    old.touch()
+    with pytest.raises(FileConflictError, match=r"another notebook, .*digits\.ipynb"):
+        folder.write_section(PREDICT_FN, author=cell(3, notebook=str(old)))
+
+
 def test_the_package_files_follow_the_same_rule(folder, cell):
     weights = folder.model_dir / "model.pth"
     assert folder.check_may_replace(weights, author=cell(1)) is None
