@@ -57,13 +57,15 @@ def _value(shape: Any, value: Any) -> Any:
     if kind == "map":
         entries = _branch(_branch(value).get("entry", {}))
         pairs = [_branch(entries[number]) for number in sorted(entries, key=_number)]
-        return {pair.get("key"): _value(shape.value, pair.get("value")) for pair in pairs}
-    if isinstance(value, dict):
-        raise not_serializable(f"A structure was found where a {kind} was expected.")
+        if not all("key" in pair and "value" in pair for pair in pairs):
+            raise not_serializable("An entry of a map has a key and a value.")
+        return {_scalar("string", pair["key"]): _value(shape.value, pair["value"]) for pair in pairs}
     return _scalar(kind, value)
 
 
-def _scalar(kind: str, value: str) -> Any:
+def _scalar(kind: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        raise not_serializable(f"A structure was found where a {kind} was expected.")
     if kind == "boolean":
         return value.lower() == "true"
     try:
