@@ -19,7 +19,8 @@ from typing import Any
 from sm_magics.authoring import Author, CodeFolder, Finding, ensure_requirements
 from sm_magics.authoring.checks.reach import reached
 from sm_magics.authoring.notebook_names import advised
-from sm_magics.errors import InferenceScriptError, PackagingError
+from sm_magics.authoring.record import Record
+from sm_magics.errors import FileConflictError, InferenceScriptError, PackagingError
 from sm_magics.progress import Listener, Progress, ignore
 
 from .archive import SCRIPT, Member, Watch, digest_of_archive, new_archive
@@ -223,11 +224,27 @@ def _check_ownership(
 
 def _write_code(folder: CodeFolder, fitting: Fit, author: Author, *, force: bool) -> None:
     # The sections come first: whether they may be replaced is seen only when they are written.
+    if fitting.sections and not force:
+        _refuse_strangers_script(folder, fitting.sections)
     for section, source in fitting.sections.items():
         folder.write_section(source, name=section, author=author, force=force, generated=True)
     for relative, text in fitting.files.items():
         folder.write_file(relative, text, author=author, force=force, generated=True)
     ensure_requirements(folder, author=author, files=_unpickled(fitting), force=force)
+
+
+def _refuse_strangers_script(folder: CodeFolder, sections: Mapping[str, str]) -> None:
+    """Refuse a script that a person wrote, and that lacks what would be written into one of ours."""
+    path, record = folder.model_dir / SCRIPT, Record.read(folder.model_dir)
+    if not path.is_file() or SCRIPT in record.files or record.damage:
+        return
+    what = "has no model_fn" if "model_fn" in sections else "does not import what goes along with the model"
+    texts = [source.partition("\n")[2] for source in sections.values()]  # without the comment that says who wrote it
+    raise FileConflictError(
+        f"{path} {what}, and is not changed, because sm_magics did not write it.",
+        hint="Add this to it, and run the cell again. (--force begins a new file, and keeps this one as a copy "
+        "without using it.)\n" + "\n\n".join(texts),
+    )
 
 
 def _check_code(folder: CodeFolder, fitting: Fit, notebook: Notebook) -> list[str]:

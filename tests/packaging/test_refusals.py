@@ -343,3 +343,30 @@ def test_a_full_disk_leaves_the_earlier_model_and_archive(tmp_path, monkeypatch,
 )
 def test_an_inclusion_that_is_none(tmp_path, pattern, words):
     refused(PackagingError, words, nn.Linear(1, 1), tmp_path, include=[pattern])
+
+
+def test_a_script_of_ones_own_is_told_what_it_lacks_and_works_once_it_has_that(tmp_path):
+    script = tmp_path / "code" / "inference.py"
+    script.parent.mkdir()
+    script.write_text("import json\n\ndef output_fn(prediction, accept):\n    return json.dumps(prediction.tolist())\n")
+    error = refused(FileConflictError, "inference.py has no model_fn, and is not changed", nn.Linear(2, 1), tmp_path)
+    _, _, code = error.hint.partition("\n")
+    with script.open("a") as file:
+        file.write(f"\n\n{code}")
+    package(nn.Linear(2, 1), model_dir=tmp_path, namespace={})
+    assert "build_model" in (tmp_path / "code" / "sm_model.py").read_text()
+    assert "output_fn" in script.read_text()
+
+
+def test_a_script_of_ones_own_is_told_how_to_import_what_goes_along(tmp_path):
+    script = tmp_path / "code" / "inference.py"
+    script.parent.mkdir()
+    script.write_text("import torch\n\ndef model_fn(model_dir):\n    return torch.jit.load(model_dir + '/model.pth')\n")
+    model, scaler = torch.jit.script(nn.Linear(2, 1)), torch.ones(500)
+    options = {"namespace": {"scaler": scaler}, "objects": ["scaler"]}
+    error = refused(FileConflictError, "does not import what goes along", model, tmp_path, **options)
+    assert error.hint.endswith("\nfrom sm_objects import scaler\n")
+    script.write_text("import torch\n")
+    error = refused(FileConflictError, "has no model_fn", nn.Linear(2, 1), tmp_path, **options)
+    assert "def model_fn(" in error.hint
+    assert "from sm_objects import scaler" in error.hint
