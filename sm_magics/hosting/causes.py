@@ -124,7 +124,8 @@ _TABLE = (
     ),
     _Known(
         "python version",
-        r"code\(\) takes at most \d+ arguments|code expected at most \d+ arguments|bad marshal data|"
+        r"code\(\) takes at most \d+ arguments|code expected at most \d+ arguments|code\(\) argument \d+ must be|"
+        r"bad marshal data|"
         r"unsupported pickle protocol|unknown opcode",
         "What was pickled holds bytecode of another Python version than the container's.",
         "Save the state_dict and the class's source, which any version reads.",

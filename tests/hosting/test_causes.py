@@ -165,6 +165,12 @@ REPORTS = [
         ],
     ),
     (
+        "python version",
+        f"{GITHUB}/cloudpipe/cloudpickle/issues/564",
+        "",
+        ["Traceback (most recent call last):", "TypeError: code() argument 13 must be str, not int"],
+    ),
+    (
         "driver",
         f"{GITHUB}/bentoml/aws-sagemaker-deploy/issues/50",
         "",
