@@ -269,7 +269,7 @@ def test_presigned_urls_work_and_signature_version_2_does_not(service, s3):
     assert ask("PUT", url)[0] == 403
     old = service.client("s3", signature_version="s3").generate_presigned_url("get_object", **named)
     status, body = ask("GET", old)
-    assert status == 403
+    assert status == 400
     assert b"<Code>InvalidRequest</Code>" in body
 
 

@@ -13,6 +13,7 @@ _CODES: Mapping[Protocol, Mapping[Reason, str]] = {
     Protocol.S3: {
         Reason.MISSING: "AccessDenied",
         Reason.INCOMPLETE: "AuthorizationHeaderMalformed",
+        Reason.INCOMPLETE_QUERY: "AuthorizationQueryParametersError",
         Reason.UNSUPPORTED: "InvalidRequest",
         Reason.UNKNOWN_KEY: "InvalidAccessKeyId",
         Reason.MISMATCH: "SignatureDoesNotMatch",
@@ -23,6 +24,7 @@ _CODES: Mapping[Protocol, Mapping[Reason, str]] = {
     Protocol.QUERY: {
         Reason.MISSING: "MissingAuthenticationToken",
         Reason.INCOMPLETE: "IncompleteSignature",
+        Reason.INCOMPLETE_QUERY: "IncompleteSignature",
         Reason.UNSUPPORTED: "IncompleteSignature",
         Reason.UNKNOWN_KEY: "InvalidClientTokenId",
         Reason.MISMATCH: "SignatureDoesNotMatch",
@@ -34,6 +36,7 @@ _CODES: Mapping[Protocol, Mapping[Reason, str]] = {
 _JSON_CODES = {
     Reason.MISSING: "MissingAuthenticationTokenException",
     Reason.INCOMPLETE: "IncompleteSignatureException",
+    Reason.INCOMPLETE_QUERY: "IncompleteSignatureException",
     Reason.UNSUPPORTED: "IncompleteSignatureException",
     Reason.UNKNOWN_KEY: "UnrecognizedClientException",
     Reason.MISMATCH: "InvalidSignatureException",
@@ -41,7 +44,9 @@ _JSON_CODES = {
     Reason.OVER: "InvalidSignatureException",
     Reason.ENDED: "ExpiredTokenException",
 }
-#: Amazon S3 API reference, "Error responses".
+#: What S3 calls a bad request, and no forbidden one.
+_BAD = {Reason.INCOMPLETE, Reason.INCOMPLETE_QUERY, Reason.UNSUPPORTED, Reason.ENDED}
+#: Amazon S3 API reference, "Error responses", as the statuses are.
 _S3_WORDS = {
     Reason.MISSING: "Access Denied",
     Reason.UNKNOWN_KEY: "The AWS Access Key Id you provided does not exist in our records.",
@@ -56,5 +61,5 @@ def refused(refusal: RefusedError, protocol: Protocol) -> ApiError:
     message = str(refusal)
     if protocol is Protocol.S3:
         message = _S3_WORDS.get(refusal.reason, message)
-    of_s3 = protocol is Protocol.S3 and refusal.reason is Reason.ENDED
-    return ApiError(code, message, 400 if of_s3 else 403)
+    is_bad = protocol is Protocol.S3 and refusal.reason in _BAD
+    return ApiError(code, message, 400 if is_bad else 403)

@@ -26,7 +26,7 @@ SKEW = timedelta(minutes=15)
 #: The longest life of a presigned URL, in seconds.
 LONGEST = 604800
 
-_NUMBER = re.compile(r"[0-9]{1,7}")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 #: Characters of a credential scope or of the names of the signed headers; botocore's have less than 200.
 _LONGEST_PART = 4096
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -53,6 +53,7 @@ class Reason(Enum):
 
     MISSING = "missing"
     INCOMPLETE = "incomplete"
+    INCOMPLETE_QUERY = "incomplete, in the query string"
     UNSUPPORTED = "unsupported"
     UNKNOWN_KEY = "unknown key"
     MISMATCH = "mismatch"
@@ -146,17 +147,33 @@ def _from_header(request: Request, authorization: str) -> Claim:
 def _from_query(request: Request, query: dict[str, str]) -> Claim:
     names = [name for name, _ in request.query_pairs()]
     if any(names.count(name) != 1 for name in _QUERY) or query["X-Amz-Algorithm"] != ALGORITHM:
-        raise RefusedError(Reason.INCOMPLETE, f"Query-string authentication requires each of {', '.join(_QUERY)} once.")
+        raise RefusedError(
+            Reason.INCOMPLETE_QUERY, f"Query-string authentication requires each of {', '.join(_QUERY)} once."
+        )
+    # The words are S3's, as MinIO has them (cmd/api-errors.go).
     expires = query["X-Amz-Expires"]
-    if not _NUMBER.fullmatch(expires) or not 0 < int(expires) <= LONGEST:
-        raise RefusedError(Reason.INCOMPLETE, f"X-Amz-Expires must be between 1 and {LONGEST} seconds.")
-    claim = _claim(
-        request,
-        unquote(query["X-Amz-Credential"]),
-        unquote(query["X-Amz-SignedHeaders"]),
-        signature=query["X-Amz-Signature"],
-        date=query["X-Amz-Date"],
-    )
+    if not _NUMBER.fullmatch(expires):
+        raise RefusedError(Reason.INCOMPLETE_QUERY, "X-Amz-Expires should be a number")
+    if expires.startswith("-"):
+        raise RefusedError(Reason.INCOMPLETE_QUERY, "X-Amz-Expires must be non-negative")
+    if int(expires) > LONGEST:
+        raise RefusedError(
+            Reason.INCOMPLETE_QUERY,
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
+            f"{LONGEST} seconds",
+        )
+    try:
+        claim = _claim(
+            request,
+            unquote(query["X-Amz-Credential"]),
+            unquote(query["X-Amz-SignedHeaders"]),
+            signature=query["X-Amz-Signature"],
+            date=query["X-Amz-Date"],
+        )
+    except RefusedError as refusal:
+        if refusal.reason is Reason.INCOMPLETE:
+            refusal.reason = Reason.INCOMPLETE_QUERY
+        raise
     payload = claim.payload or (UNSIGNED if claim.service == "s3" else "")
     token = unquote(query.get("X-Amz-Security-Token", ""))
     return claim._replace(expires=int(expires), payload=payload, token=token)
