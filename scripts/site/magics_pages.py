@@ -49,11 +49,9 @@ def _page(name: str, kinds: list[str], parser: argparse.ArgumentParser) -> str:
     summary, _, rest = inspect.cleandoc(parser.description or "").partition("\n")
     positional = [action for action in parser._actions if not action.option_strings]  # noqa: SLF001 - no public list
     options = [action for action in parser._actions if action.option_strings]  # noqa: SLF001
-    words = [*(_usage(action) for action in positional), *(["[options]"] if options else [])]
-    usage = {
-        "line": " ".join([f"%{name}", *words, *(["EXPRESSION"] if kinds == ["line", "cell"] else [])]),
-        "cell": " ".join([f"%%{name}", *words]) + "\nthe cell",
-    }
+    called = f"%{(parser.usage or '%(prog)s') % {'prog': name}}"  # what the help begins with
+    usage = {"line": called, "cell": f"%{called.removesuffix(' EXPRESSION')}" if "line" in kinds else called}
+    usage["cell"] += "\nthe cell"
     shown = "\n\n".join(usage[kind] for kind in kinds)
     parts = [f"# {_called(name, kinds)}", _escaped(summary), f"```\n{shown}\n```"]
     parts.append(_escaped(rest.strip()))
@@ -69,20 +67,15 @@ def _called(name: str, kinds: list[str]) -> str:
     return f"%%{name}" if kinds == ["cell"] else f"%{name}"
 
 
-def _usage(action: argparse.Action) -> str:
-    metavar = str(action.metavar or action.dest.upper())
-    return {"?": f"[{metavar}]", "*": f"[{metavar} …]"}.get(str(action.nargs), metavar)
-
-
 def _table(what: str, actions: list[argparse.Action]) -> str:
     rows = [f"| {what} | |", "|---|---|"]
     for action in actions:
-        value = "|".join(action.choices) if action.choices else str(action.metavar or action.dest.upper())
+        value = "{" + ",".join(action.choices) + "}" if action.choices else str(action.metavar or action.dest.upper())
         value = (
             "" if action.nargs == 0 else f"[{value}]" if action.nargs == "?" and action.option_strings else str(value)
         )
         flags = ", ".join(action.option_strings)
-        shown = f"{flags} {value}".strip().replace("|", "\\|")
+        shown = f"{flags} {value}".strip()
         rows.append(f"| `{shown}` | {_escaped(action.help or '')} |")
     return "\n".join(rows)
 
