@@ -147,11 +147,25 @@ def refuse_failed(session: SmMagics, report: Report) -> None:
     if report.passed:
         return
     session.show(drawn.report(report))
+    raise _failed(report, "is not deployed, its proof failed", "deploys it all the same")
+
+
+def stop_failed(session: SmMagics, report: Report) -> None:
+    """Stop the run of a notebook that nobody watches at a package whose proof has failed; it is shown already.
+
+    Raises
+    ------
+    ProofFailed
+        If it has. Who watches sees it, and may look into the package.
+    """
+    if not (report.passed or session.is_watched):
+        raise _failed(report, "is packaged, but its proof failed", "packages it without the proof")
+
+
+def _failed(report: Report, what: str, way_out: str) -> ProofFailed:
     said = report.failure.summary if report.failure else "it does not work in a clean process"
-    raise ProofFailed(
-        f"{report.name} is not deployed, its proof failed: {said.splitlines()[0]}",
-        hint="--no-check    # deploys it all the same",
-        report=report,
+    return ProofFailed(
+        f"{report.name} {what}: {said.splitlines()[0]}", hint=f"--no-check    # {way_out}", report=report
     )
 
 

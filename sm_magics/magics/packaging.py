@@ -134,7 +134,8 @@ class PackagingMagics(SessionMagics):
         """Save the model and build model.tar.gz, ready for SageMaker: model.pth, code/inference.py and requirements.
 
         Where no cell wrote a model_fn, one is written. With a --sample the package is proven as the last step, as
-        %sm_check does. The same inputs give the same archive, byte for byte.
+        %sm_check does; where nobody watches, as under nbclient and papermill, a proof that fails is an error. The
+        same inputs give the same archive, byte for byte.
         """
         from sm_magics.authoring import CodeFolder
         from sm_magics.display import render
@@ -154,4 +155,7 @@ class PackagingMagics(SessionMagics):
                     package, shown, proof=proof, stale=stale, seconds=seconds
                 ),
             )
-        return self.session.result(package, options.out)
+        result = self.session.result(package, options.out)
+        if proof is not None:
+            checking.stop_failed(self.session, proof)
+        return result

@@ -53,6 +53,15 @@ def checking(notebook, short_home, monkeypatch):
     return notebook
 
 
+class Unwatched:
+    """A kernel that may not ask for input, as under nbclient."""
+
+    _allow_stdin = False
+
+    def get_parent(self):
+        return {}
+
+
 def fails(checking) -> int:
     """Make the next package one whose model_fn raises; return the number of the cell that says so."""
     return checking.run(
@@ -130,6 +139,24 @@ def test_a_failure_names_the_cell_and_quotes_the_line(checking):
     assert f"model_fn, section model_fn, cell [{number}], line 2" in text
     assert "▸ 2      raise OSError('no disk today')" in text
     assert checking.namespace["package"].path.is_file()
+
+
+def test_where_nobody_watches_a_failed_proof_stops_the_run(checking):
+    number = fails(checking)
+    checking.shell.kernel = Unwatched()
+    try:
+        error = checking.raised("%sm_package net --sample x -o package")
+        assert checking.raised("_ = %sm_package net --sample x").report.digest == error.report.digest
+        checking.succeed("_ = %sm_package net --sample x --no-check")
+        checking.succeed("report = %sm_check package --sample x")  # the verdict is what is asked for
+    finally:
+        del checking.shell.kernel
+    assert type(error) is errors.ProofFailed
+    where = f"(model_fn, section model_fn, cell [{number}], line 2)"
+    assert error.message == f"net is packaged, but its proof failed: OSError: no disk today {where}"
+    assert error.hint.startswith("--no-check")
+    assert checking.namespace["package"].digest == error.report.digest
+    assert not checking.namespace["report"].passed
 
 
 def test_packaging_proves_as_its_last_step_where_a_sample_is_known(checking):
