@@ -30,10 +30,10 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 #: Characters of a credential scope or of the names of the signed headers; botocore's have less than 200.
 _LONGEST_PART = 4096
 _TIME = "%Y%m%dT%H%M%SZ"
-_HEADER = re.compile(
-    rf"{ALGORITHM}\s+Credential=(?P<credential>[^\s,]+),\s*SignedHeaders=(?P<signed>[^\s,]+),"
-    r"\s*Signature=(?P<signature>[^\s,]+)"
-)
+#: What stands before the signature in an Authorization header: the same in all of a client's requests of a day.
+_HEADER = re.compile(rf"{ALGORITHM}\s+Credential=(?P<credential>[^\s,]+),\s*SignedHeaders=(?P<signed>[^\s,]+),\s*")
+_SIGNATURE = re.compile(r"[^\s,]+")
+_INCOMPLETE = f"Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters of {ALGORITHM}."
 #: Headers whose meaning a signature has to cover, wherever they are present.
 _COVERED = ("x-amz-", "x-amzn-sagemaker-", "x-sm-magics-")
 _QUERY = (
@@ -133,15 +133,11 @@ def claim_of(request: Request) -> Claim:
 
 
 def _from_header(request: Request, authorization: str) -> Claim:
-    match = _HEADER.fullmatch(authorization.strip())
-    if not match:
-        raise RefusedError(
-            Reason.INCOMPLETE,
-            f"Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters of {ALGORITHM}.",
-        )
-    return _claim(
-        request, match["credential"], match["signed"], signature=match["signature"], date=request.header("x-amz-date")
-    )
+    before, _, signature = authorization.strip().rpartition("Signature=")
+    credential, signed = _named(before)
+    if not _SIGNATURE.fullmatch(signature):
+        raise RefusedError(Reason.INCOMPLETE, _INCOMPLETE)
+    return _claim(request, credential, signed, signature=signature, date=request.header("x-amz-date"))
 
 
 def _from_query(request: Request, query: dict[str, str]) -> Claim:
@@ -196,6 +192,15 @@ def _claim(request: Request, credential: str, signed: str, *, signature: str, da
 
 
 @lru_cache(maxsize=64)
+def _named(header: str) -> tuple[str, str]:
+    """Return the credential and the signed headers that an Authorization header names before its signature."""
+    match = _HEADER.fullmatch(header)
+    if not match:
+        raise RefusedError(Reason.INCOMPLETE, _INCOMPLETE)
+    return match["credential"], match["signed"]
+
+
+@lru_cache(maxsize=64)
 def _scope(credential: str, date: str) -> tuple[str, str, str, str, datetime]:
     """Return the access key, the day, the region, the service and the time that stand in these."""
     # What follows compares, encodes and echoes these; Python's own limits are no answer to a client.
@@ -246,9 +251,10 @@ def verify(request: Request, claim: Claim, payload_hash: str, *, access_key: str
         raise RefusedError(Reason.UNKNOWN_KEY, "The security token included in the request is invalid.")
     _check_time(claim, now)
     text = string_to_sign(request, claim, payload_hash)
-    expected = hmac.digest(key, text.encode("latin-1"), "sha256").hex()
+    expected = _keyed(key).copy()
+    expected.update(text.encode("latin-1"))
     # Bytes: a non-ASCII str would raise a TypeError.
-    if not hmac.compare_digest(expected.encode(), claim.signature.encode("utf-8", "replace")):
+    if not hmac.compare_digest(expected.hexdigest().encode(), claim.signature.encode("utf-8", "replace")):
         raise RefusedError(
             Reason.MISMATCH,
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
@@ -321,6 +327,12 @@ def _written(moment: datetime) -> str:
 def scope_of(claim: Claim) -> str:
     """Return what a request was signed for, as it stands in the text under the signature."""
     return f"{claim.day}/{claim.region}/{claim.service}/aws4_request"
+
+
+@lru_cache(maxsize=64)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """Return an HMAC to be copied: to make one from its key takes OpenSSL longer than to compute it."""
+    return hmac.new(key, digestmod="sha256")
 
 
 @lru_cache(maxsize=64)
