@@ -61,7 +61,8 @@ class TrainingOperations:
                 raise unsupported(f"A training job with {member}")
         if request.get("EnableNetworkIsolation"):
             raise unsupported("Network isolation of a training job")
-        specification = request["AlgorithmSpecification"]
+        # Serverless jobs have none.
+        specification = request.get("AlgorithmSpecification", {})
         if "TrainingImage" not in specification:
             raise unsupported("A training job without TrainingImage")
         resources = request.get("ResourceConfig", {})

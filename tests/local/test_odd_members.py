@@ -1,4 +1,4 @@
-"""Numbers and times at and beyond their ends: refused as AWS refuses them, and nothing that was kept suffers."""
+"""Members at and beyond their ends, or missing: refused as AWS refuses them, and nothing that was kept suffers."""
 
 from __future__ import annotations
 
@@ -135,3 +135,16 @@ def test_what_is_no_json_number_is_refused(service: Service) -> None:
             EndpointName="none", DesiredWeightsAndCapacities=[config]
         )
     assert caught.value.response["Error"]["Code"] == "SerializationException"
+
+
+def test_a_training_job_needs_an_algorithm(service: Service) -> None:
+    asked = {
+        "TrainingJobName": "no-algorithm",
+        "RoleArn": service.role,
+        "OutputDataConfig": {"S3OutputPath": "s3://any/output"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
+    sagemaker = service.client("sagemaker", parameter_validation=False)
+    with pytest.raises(ClientError, match=r"without TrainingImage is not available|Member must not be null"):
+        sagemaker.create_training_job(**asked)
