@@ -21,8 +21,8 @@ export function framesIn(text: string): INamed[] {
   }));
 }
 
-/** The line of a cell that a card's link names, the first of the cell being the magic's; without one, the first. */
+/** The line of a cell that a card's link names; without one, the first. A section has what is below the magic. */
 export function lineIn(words: string): number {
-  const named = words.match(/\bline (\d+)$/);
-  return named ? Number(named[1]) + 1 : 1;
+  const line = Number(words.match(/\bline (\d+)$/)?.[1] ?? 1);
+  return /^section .* line \d+$/.test(words) ? line + 1 : line;
 }

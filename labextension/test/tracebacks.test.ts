@@ -37,5 +37,6 @@ test('what lies elsewhere is left alone', () => {
 
 test("a card's link names a line below the magic's", () => {
   expect(lineIn('section model_fn, cell [2], line 5')).toBe(6);
+  expect(lineIn('class Net, cell [2], line 5')).toBe(5);
   expect(lineIn('cell [2]')).toBe(1);
 });

@@ -53,7 +53,7 @@ class Diagnosis:
         """The user's own line, as words: ``model_fn, code/inference.py line 12``. Empty if it is not known."""
         if not self.path:
             return ""
-        if self.frame is not None and self.frame.section:
+        if self.frame is not None and self.frame.is_in_cell:
             return f"{self.function}, {self.frame.where}" if self.function else self.frame.where
         return f"{self.function}, {self.path} line {self.line}" if self.function else f"{self.path} line {self.line}"
 

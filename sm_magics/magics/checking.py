@@ -102,6 +102,7 @@ def prove(
         container=_container(session, package, options),
         like=options.like_container,
         author=session.author(),
+        ran=session.executed.cells(),
         patience=patience,
         listener=listener,
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import linecache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
+
+if TYPE_CHECKING:
+    from sm_magics.authoring.origins import Cell
 
 
 class Executed:
@@ -18,6 +21,7 @@ class Executed:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._cells = _compiled(shell)
+        self._ids: dict[str, str] = {}
         self._request = ""
 
     def note(self, info: Any) -> None:
@@ -26,13 +30,28 @@ class Executed:
         if request and request == self._request:
             return
         self._request = request
-        self._cells.append(self._transformed(info))
+        source = self._transformed(info)
+        self._cells.append(source)
+        self._ids[source.rstrip("\n")] = getattr(info, "cell_id", None) or ""
 
     def sources(self) -> list[str]:
         """Return them, oldest first, as Python: the shell's history if it has one."""
+        return self._history() or list(self._cells)
+
+    def cells(self) -> list[Cell]:
+        """Return them with their numbers, where there is a history, and the ids that the front end gave them."""
+        from sm_magics.authoring.origins import Cell
+
+        has_numbers = bool(self._history())
+        return [
+            Cell(source, number if has_numbers else 0, self._ids.get(source.rstrip("\n"), ""))
+            for number, source in enumerate(self.sources())
+        ]
+
+    def _history(self) -> list[str]:
         history = getattr(self._shell, "history_manager", None)
         kept = list(history.input_hist_parsed) if history is not None else []
-        return kept if any(kept) else list(self._cells)
+        return kept if any(kept) else []
 
     def _asked(self) -> str:
         """Return the id of the request that is being served; empty without a kernel."""

@@ -26,7 +26,9 @@ def located(session: SmMagics, why: Diagnosis | None, endpoint: Endpoint) -> Dia
         directory = Path(endpoint.tags().get("sm-magics:model-dir", "") or session.directory())
     except SmMagicsError:  # without the permission to read tags
         directory = session.directory()
-    return why.located(Cells(directory, directory, session.author())) if directory.is_dir() else why
+    if not directory.is_dir():
+        return why
+    return why.located(Cells(directory, directory, session.author(), session.executed.cells()))
 
 
 def name_cell(session: SmMagics, error: EndpointFailed | ModelError, endpoint: Endpoint) -> Diagnosis | None:

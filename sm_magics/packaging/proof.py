@@ -11,7 +11,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from socket import socket
 from typing import Any, NoReturn
 
 from sm_magics.authoring import Author, CodeFolder, Finding
+from sm_magics.authoring.origins import Cell
 from sm_magics.errors import PackagingError, PayloadError
 from sm_magics.payload import JSON, encode
 from sm_magics.progress import Listener, Progress, ignore
@@ -63,6 +64,7 @@ def prove(
     container: Container = _UNKNOWN,
     like: bool = False,
     author: Author = _NOBODY,
+    ran: Sequence[Cell] = (),
     patience: float = 0.0,
     listener: Listener = ignore,
 ) -> Report:
@@ -90,6 +92,8 @@ def prove(
         the package there.
     author
         The session that asks: its execution numbers name the cells.
+    ran
+        The cells that it has run, oldest first.
     patience
         Seconds to wait for a warm process that somebody is just starting, before one is started here.
     listener
@@ -106,7 +110,18 @@ def prove(
         If the archive cannot be read or is not the one that the package says, or no clean process can be had.
     """
     asked = _Asked(
-        sample, model, expect, content_type, accept, tolerance, dict(environ or {}), container, like, author, patience
+        sample,
+        model,
+        expect,
+        content_type,
+        accept,
+        tolerance,
+        dict(environ or {}),
+        container,
+        like,
+        author,
+        tuple(ran),
+        patience,
     )
     with tempfile.TemporaryDirectory(prefix="sm_magics-") as directory:
         proof = _Proof(package, asked, Path(directory).resolve(), listener)
@@ -127,6 +142,7 @@ class _Asked:
     container: Container
     like: bool
     author: Author
+    ran: tuple[Cell, ...]
     patience: float
 
 
@@ -192,7 +208,7 @@ class _Proof:
                 hint="%sm_package MODEL    # again, or Package.open(PATH) for what is there now",
             )
         self._directory = model_directory(place)
-        self._cells = tracing.Cells(self._directory, self._package.model_dir, self._asked.author)
+        self._cells = tracing.Cells(self._directory, self._package.model_dir, self._asked.author, self._asked.ran)
         self._files = [
             path.relative_to(self._directory).as_posix()
             for path in sorted(self._directory.rglob("*"))

@@ -56,6 +56,9 @@ class Frame:
         The line.
     section, cell_line
         The section of ``inference.py`` and the line within its cell; empty and 0 elsewhere.
+    definition
+        Of code that packaging took out of a cell: what it is in, as words, such as ``class Net``. Then the line is the
+        cell's, too.
     execution_count, cell_id
         The cell that wrote the section, if this session ran it and the section is as the cell wrote it; 0 and empty
         otherwise. The id is empty too where the front end gives none.
@@ -72,14 +75,20 @@ class Frame:
     execution_count: int = 0
     cell_id: str = ""
     excerpt: tuple[tuple[int, str], ...] = ()
+    definition: str = ""
+
+    @property
+    def is_in_cell(self) -> bool:
+        """Whether the line is known as one of a cell."""
+        return bool(self.section or self.definition)
 
     @property
     def where(self) -> str:
         """The place in words: ``section model_fn, cell [4], line 3``, or ``code/helper.py, line 12``."""
-        if not self.section:
+        if not self.is_in_cell:
             return f"{self.path}, line {self.line}"
         cell = f", cell [{self.execution_count}]" if self.execution_count else ""
-        return f"section {self.section}{cell}, line {self.cell_line}"
+        return f"{self.definition or f'section {self.section}'}{cell}, line {self.cell_line}"
 
 
 @dataclass(frozen=True)

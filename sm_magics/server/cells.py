@@ -6,6 +6,7 @@ beside ``code/``. No kernel is asked, so a directory that only ``%config`` names
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sm_magics.authoring import Script
+from sm_magics.authoring.checks.files import MODEL_MODULE
 from sm_magics.authoring.inside import checked_path
+from sm_magics.authoring.origins import Cell as NotebookCell
+from sm_magics.authoring.origins import origin
 from sm_magics.authoring.ownership import read_text
 from sm_magics.authoring.percent import ended, locate
 from sm_magics.authoring.record import FileRecord, Record
@@ -159,13 +163,17 @@ def _located(notebook: Path | None, frame: Mapping[str, Any]) -> dict[str, Any]:
     told = {"file": frame["file"], "line": frame["line"], "cell": None, "section": "", "cell_line": None}
     # In the container it is /opt/ml/model/code/inference.py, on this machine a copy in the service's own directory.
     parts = PurePosixPath(frame["file"]).parts
-    if notebook is None or parts[-1:] != ("inference.py",) or (len(parts) > 1 and parts[-2] != "code"):
+    file = f"code/{parts[-1]}" if parts and (len(parts) == 1 or parts[-2] == "code") else ""
+    if notebook is None or file not in {SCRIPT, MODEL_MODULE}:
         return told
     model_dir = notebook.parent
     try:
-        text = read_text(model_dir / SCRIPT) or ""
+        text = read_text(model_dir / file) or ""
     except SmMagicsError:
         return told
+    if file == MODEL_MODULE:
+        found = origin(text, frame["line"], _saved(notebook))
+        return {**told, "cell": found.cell.id or None, "cell_line": found.line} if found else told
     section, line = locate(text, frame["line"])
     known = Record.read(model_dir).files.get(SCRIPT, FileRecord()).sections.get(section)
     there = Script.parse(text).section(section)
@@ -179,6 +187,16 @@ def _located(notebook: Path | None, frame: Mapping[str, Any]) -> dict[str, Any]:
         "cell": known.cell_id or None,
         "cell_line": line + 1 if is_ours and not known.generated else None,
     }
+
+
+def _saved(notebook: Path) -> list[NotebookCell]:
+    """Return the code cells of a notebook as it was saved last; none where it cannot be read."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        code = [one for one in cells if one["cell_type"] == "code"]
+        return [NotebookCell("".join(one["source"]), id=str(one.get("id", ""))) for one in code]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _notebook(call: Call) -> Path | None:

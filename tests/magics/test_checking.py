@@ -141,6 +141,15 @@ def test_a_failure_names_the_cell_and_quotes_the_line(checking):
     assert checking.namespace["package"].path.is_file()
 
 
+def test_a_failure_inside_the_model_names_the_cell_of_its_class(checking):
+    number = checking.run(
+        "class Deep(Net):\n    def forward(self, x):\n        return self.fc(self.fc(x))\nnet = Deep()"
+    )
+    checking.succeed('%sm_package net --sample x --expect "[1]"')
+    assert f"forward, class Deep, cell [{number.execution_count}], line 3" in checking.text
+    assert "▸ 3          return self.fc(self.fc(x))" in checking.text
+
+
 def test_where_nobody_watches_a_failed_proof_stops_the_run(checking):
     number = fails(checking)
     checking.shell.kernel = Unwatched()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -148,6 +150,24 @@ async def test_a_line_of_something_else_comes_from_no_cell(ask, folder):
     ]
     answer = await ask("frames", send={"notebook": "dir/a.ipynb", "frames": there})
     assert [(one["cell"], one["cell_line"]) for one in answer.body["frames"]] == [(None, None)] * len(there)
+
+
+async def test_a_line_of_the_generated_module_comes_from_the_cell_that_has_the_class(ask, folder):
+    (folder / "code").mkdir()
+    (folder / "code" / "sm_model.py").write_text("import torch\n\n\nclass Net:\n    def forward(self, x):\n        1\n")
+    cells = ["x = 1", "y = 2\n\nclass Net:\n    def forward(self, x):\n        1\nz = 3"]
+    nodes = [{"cell_type": "code", "id": f"id-{n}", "source": source} for n, source in enumerate(cells)]
+    notebook = folder / "a.ipynb"
+    for content, expected in (
+        (json.dumps({"cells": [{"cell_type": "markdown", "source": "z"}, *nodes]}), ("id-1", 5)),
+        (json.dumps({"cells": nodes[:1]}), (None, None)),
+        (json.dumps({"cells": [{}]}), (None, None)),
+        ("no json", (None, None)),
+    ):
+        notebook.write_text(content)
+        there = [{"file": "/opt/ml/model/code/sm_model.py", "line": 6}]
+        answer = await ask("frames", send={"notebook": "dir/a.ipynb", "frames": there})
+        assert (answer.body["frames"][0]["cell"], answer.body["frames"][0]["cell_line"]) == expected
 
 
 SENSELESS = [

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sm_magics.authoring import Author, Script
+from sm_magics.authoring.checks.files import MODEL_MODULE
+from sm_magics.authoring.origins import Cell, Origin, origin
 from sm_magics.authoring.percent import locate
 from sm_magics.authoring.record import FileRecord, Record
 from sm_magics.packaging.archive import SCRIPT
@@ -39,11 +41,14 @@ class Cells:
         The directory that it was packaged from, with the record of who wrote what.
     author
         The session that asks: execution numbers mean something within it alone.
+    ran
+        The cells that it has run, oldest first: what packaging took out of them leads back to them.
     """
 
-    def __init__(self, directory: Path, model_dir: Path, author: Author) -> None:
+    def __init__(self, directory: Path, model_dir: Path, author: Author, ran: Sequence[Cell] = ()) -> None:
         self._directory = directory
         self._author = author
+        self._ran = ran
         self._record = Record.read(model_dir).files.get(SCRIPT, FileRecord())
         script = directory / SCRIPT
         self._text = script.read_text(encoding="utf-8", errors="replace") if script.is_file() else ""
@@ -68,15 +73,14 @@ class Cells:
         lines = linecache.updatecache(str(self._directory / path))
         text = lines[line - 1].strip() if 0 < line <= len(lines) else ""
         section, cell_line = locate(self._text, line) if path == SCRIPT else ("", 0)
+        taken = origin("".join(lines), line, self._ran) if path == MODEL_MODULE else None
+        if taken is not None:
+            return self._taken(taken, path, line, function, lines)
         first = line - cell_line + 1 if section else 1
         known = self._record.sections.get(section)
         there = self._script.section(section) if section else None
         ours = known is not None and there is not None and there.digest in known.digests
         ran = ours and known is not None and bool(known.session) and known.session == self._author.session
-        start, end = max(first, line - _BEFORE), min(len(lines), line + _AFTER)
-        excerpt = [(number - first + 1, lines[number - 1].rstrip()) for number in range(start, end + 1)]
-        while len(excerpt) > 1 and (not excerpt[-1][1] or excerpt[-1][1].startswith("# %%")):
-            excerpt.pop()
         return Frame(
             path=path,
             line=line,
@@ -86,7 +90,21 @@ class Cells:
             cell_line=cell_line,
             execution_count=known.execution_count if ran and known else 0,
             cell_id=known.cell_id if ran and known else "",
-            excerpt=tuple(excerpt),
+            excerpt=_excerpt(lines, line, first, cell_line or line),
+        )
+
+    def _taken(self, taken: Origin, path: str, line: int, function: str, lines: list[str]) -> Frame:
+        """Return a place in code that packaging took out of a cell."""
+        return Frame(
+            path=path,
+            line=line,
+            function=function,
+            text=lines[line - 1].strip(),
+            cell_line=taken.line,
+            execution_count=taken.cell.execution_count,
+            cell_id=taken.cell.id,
+            excerpt=_excerpt(lines, line, taken.first, taken.line),
+            definition=taken.definition,
         )
 
     def output(self) -> Frame | None:
@@ -129,7 +147,7 @@ class Cells:
             path = self._own(match["path"]) if match else ""
             if match and path:
                 frame = self.frame(path, int(match["line"]), match["function"] or "")
-                place = f"{path}, line {frame.line}" + (f" ({frame.where})" if frame.section else "")
+                place = f"{path}, line {frame.line}" + (f" ({frame.where})" if frame.is_in_cell else "")
                 yield f"{match['indent']}{place}" + (f", in {frame.function}" if frame.function else "")
             else:
                 yield line
@@ -138,6 +156,15 @@ class Cells:
         """Return a path relative to the model directory if it is one of the package's ``code/``; empty otherwise."""
         inside = path.removeprefix(f"{self._directory}/")
         return inside if inside.startswith("code/") and (self._directory / inside).is_file() else ""
+
+
+def _excerpt(lines: list[str], line: int, first: int, number: int) -> tuple[tuple[int, str], ...]:
+    """Return the lines around one, from a first one on; `number` is what it is called."""
+    start, end = max(first, line - _BEFORE), min(len(lines), line + _AFTER)
+    found = [(one - line + number, lines[one - 1].rstrip()) for one in range(start, end + 1)]
+    while len(found) > 1 and (not found[-1][1] or found[-1][1].startswith("# %%")):
+        found.pop()
+    return tuple(found)
 
 
 def exception(traceback: str) -> str:
