@@ -19,6 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # While the session goes on: those that run notebooks side by side are ended soon after it.
     subprocess.run([sys.executable, "-m", "sm_magics.local", "stop"], check=False, stdout=subprocess.DEVNULL)
-    config.stash[_home].cleanup()
+    session.config.stash[_home].cleanup()
