@@ -151,8 +151,10 @@ def _log(line: str) -> None:
 
 
 def _say(stream: TextIO, text: str) -> None:
-    stream.write(f"{text}\n")
-    stream.flush()
+    # Whoever read it may have gone, and a disk may be full: requests are answered all the same.
+    with contextlib.suppress(OSError):
+        stream.write(f"{text}\n")
+        stream.flush()
 
 
 @contextlib.contextmanager

@@ -209,8 +209,6 @@ def provide_torchserve() -> None:
     """
     if "ts" in sys.modules or find_spec("ts") is not None:
         return
-    Context.__module__ = RequestProcessor.__module__ = "ts.context"
-    PredictionException.__module__ = "ts.utils.util"
     contents: dict[str, dict[str, object]] = {
         "ts": {"__version__": _VERSION},
         "ts.context": {"Context": Context, "RequestProcessor": RequestProcessor},
@@ -228,6 +226,9 @@ def provide_torchserve() -> None:
     for name, members in contents.items():
         module = ModuleType(name, "The part of TorchServe that handlers may import.")
         module.__dict__.update(members)
+        for member in members.values():
+            if isinstance(member, type):
+                member.__module__ = name  # as it stands in tracebacks
         if name in {"ts", "ts.metrics", "ts.utils"}:
             module.__path__ = []
         sys.modules[name] = module

@@ -31,6 +31,7 @@ _ERROR_REASONS = {
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
+    405: "Method Not Allowed",
     413: "Request Entity Too Large",
     417: "Expectation Failed",
     500: "Internal Server Error",

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from inspect import Signature, signature
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -122,18 +123,17 @@ class Model:
         if isinstance(outcome, Answer):
             yield outcome.frame()
             return
-        result, processor, request_id = outcome
+        result, request_id = outcome
         if not isinstance(result, Iterator):
-            yield self._whole(result, processor, request_id).frame()
+            yield self._whole(result, request_id).frame()
             return
         try:
             first = self._piece(next(result, b""))
         except Exception as error:  # noqa: BLE001 - as the toolkit does
-            processor = RequestProcessor(processor.get_request_properties())
-            self._begin(request_id, processor)
-            yield self._whole(self._error(error), processor, request_id).frame()
+            self._begin(request_id, self._context.get_all_request_header(0))
+            yield self._whole(self._error(error), request_id).frame()
             return
-        yield _answer(processor, first, request_id).frame(more=True)
+        yield self._complete(first, request_id).frame(more=True)
         try:
             for piece in result:
                 yield parts({"more": True}, self._piece(piece))
@@ -143,7 +143,7 @@ class Model:
         else:
             yield parts({"more": False}, b"")
 
-    def _transform(self, target: str, headers: Headers, body: bytearray) -> tuple[Any, RequestProcessor, str] | Answer:
+    def _transform(self, target: str, headers: Headers, body: bytearray) -> tuple[Any, str] | Answer:
         # Parameters first, then headers, which win. Of a header that is sent twice the last one counts.
         properties: dict[str, Any] = {}
         inputs: dict[str, Any] = {}
@@ -156,8 +156,7 @@ class Model:
             properties[name] = {"content-type": content_type}
         properties.update(in_java_order(headers))
         request_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-        processor = RequestProcessor(properties)
-        self._begin(request_id, processor)
+        self._begin(request_id, properties)
         try:
             (result,) = self._transformer.transform([inputs], self._context)
         except Exception as error:  # the toolkit could not even make an answer of an exception
@@ -165,19 +164,22 @@ class Model:
             if isinstance(error, MemoryError) or "CUDA" in str(error):
                 return Answer.error(507, "InternalServerException", "Out of resources")
             return Answer.error(503, "InternalServerException", "Prediction failed")
-        return result, processor, request_id
+        return result, request_id
 
-    def _begin(self, request_id: str, processor: RequestProcessor) -> None:
+    def _begin(self, request_id: str, properties: dict[str, Any]) -> None:
         self._context.request_ids = self._context.metrics.request_ids = {0: request_id}
-        self._context.request_processor = [processor]
+        self._context.request_processor = [RequestProcessor(properties)]
 
-    def _whole(self, result: object, processor: RequestProcessor, request_id: str) -> Answer:
+    def _whole(self, result: object, request_id: str) -> Answer:
         content = _content(result)
         if content is None:
             return Answer.error(503, "InternalServerException", "Unsupported model output data type.")
         if len(content) > self._max_response:
             return Answer.error(500, "InternalServerException", self._too_long("response", content))
-        return _answer(processor, content, request_id)
+        return self._complete(content, request_id)
+
+    def _complete(self, content: bytes, request_id: str) -> Answer:
+        return _answer(self._context.request_processor[0], content, request_id)  # handlers may have put another there
 
     def _piece(self, value: object) -> bytes:
         if isinstance(value, str):
@@ -230,8 +232,9 @@ def _signature_once() -> Callable[[Callable[..., Any]], Signature]:
 
 
 def _answer(processor: RequestProcessor, content: bytes, request_id: str) -> Answer:
-    status = processor.get_response_status_code() or _FIRST_FINAL_STATUS
-    reason = processor.get_response_status_phrase() or ""
+    code, phrase = processor.get_response_status_code(), processor.get_response_status_phrase()
+    status = _FIRST_FINAL_STATUS if code is None else index(code)  # a float is none, as TorchServe packs it
+    reason = "" if phrase is None else phrase
     if not (_FIRST_FINAL_STATUS <= status <= _LAST_STATUS):
         raise ValueError(f"set_response_status: {status!r} is not the status of an answer.")
     if "\r" in reason or "\n" in reason:

@@ -42,6 +42,12 @@ class ModelServer:
         path, _ = split_target(request.path)
         # As Java splits: trailing slashes do not count, all others do.
         segments = path.rstrip("/").split("/")
+        if segments == [""] and (path, request.method) != ("/", "OPTIONS"):
+            return Answer.error(
+                405, "MethodNotAllowedException", "Requested method is not allowed, please refer to API document."
+            )
+        if segments[0] and len(segments) == 1:  # such as "*"
+            return Answer.error(500, "ArrayIndexOutOfBoundsException", "Index 1 out of bounds for length 1")
         if segments[:2] == ["", "ping"]:
             return self._ping()
         if segments in (["", "invocations"], ["", "invocations-response-stream"]):

@@ -24,6 +24,7 @@ from types import ModuleType, TracebackType
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
+import sagemaker_pytorch_serving_container
 import torch
 
 from .context import provide_torchserve
@@ -95,15 +96,17 @@ def _load(assignment: Assignment, connection: socket.socket) -> Model | None:
         _set_environment(assignment.environ, code)
         _seed_and_thread()
         os.chdir(directory)
-        # sys.path began with the directory that the forking process was started in.
-        sys.path[0:1] = [code, str(directory)]
+        # sys.path began with the directory that the forking process was started in. In the container it begins with
+        # the toolkit's own modules, which hide those of the user's that are called the same (serving, torchserve, …).
+        toolkit = str(Path(sagemaker_pytorch_serving_container.__file__).parent)
+        sys.path[0:1] = [toolkit, code, str(directory)]
         sys.argv = ["model_service_worker"]
         # As little as in the container does a pickle find what it names of the notebook, or of ours.
         sys.modules["__main__"] = ModuleType("__main__")
         sys.dont_write_bytecode = True  # the model directory stays as it was packed
         provide_torchserve()
         if assignment.importable is not None:
-            restrict(assignment.importable, own=(code, str(directory)))
+            restrict(assignment.importable, own=(toolkit, code, str(directory)))
         model = Model(directory, allow_pickle=assignment.allow_pickle, max_response=assignment.max_response)
         model.load()
     except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are failures too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import http.client
 import json
 import os
 import re
@@ -94,6 +95,21 @@ def test_program_is_found_in_code_before_the_model_directory(start_server, write
     assert server.json('"x"').body == b'"code"'
 
 
+def test_modules_of_the_toolkit_hide_those_of_the_same_name(start_server, write_model):
+    code = (
+        "import importlib.util\n"
+        "def model_fn(model_dir): return None\n"
+        "def transform_fn(model, body, content_type, accept): return importlib.util.find_spec(body.strip()).origin\n"
+    )
+    server = start_server(write_model(code, serving="", utils="")).wait_until_listening()
+
+    def place_of(module: str) -> Path:
+        return Path(server.send(headers=[("Content-Type", "text/csv")], body=module.encode()).body.decode())
+
+    assert place_of("serving").parent.name == "sagemaker_pytorch_serving_container"
+    assert place_of("utils").parent.name == "code"
+
+
 def test_integer_that_is_none_ends_the_server(start_server, write_model):
     server = start_server(write_model(OBEDIENT), environ={"SAGEMAKER_TS_RESPONSE_TIMEOUT": "soon"})
 
@@ -126,6 +142,26 @@ def test_last_words_of_a_dying_worker_are_in_the_log(start_server, write_model):
 
     line = server.wait_for_line("without a line feed")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}[+-]\d\d:\d\d \[INFO \] MODEL_LOG - without a line feed", line)
+
+
+def test_requests_are_answered_when_nobody_reads_the_log_any_more(write_model):
+    command = [sys.executable, "-m", "sm_magics.serving", str(write_model(OBEDIENT)), "--port", "0", "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        lines = iter(process.stdout.readline, "")
+        port = next(int(line.rpartition(":")[2]) for line in lines if line.startswith("Listening on "))
+        process.stdout.close()
+        try:
+            statuses = []
+            for order in ("exit", "pid"):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+                connection.request("POST", "/invocations", json.dumps(order), {"Content-Type": "application/json"})
+                statuses.append(connection.getresponse().status)
+                connection.close()
+        finally:
+            process.terminate()
+
+    assert statuses == [500, 200]
+    assert process.returncode == 0
 
 
 def test_worker_that_takes_too_long_is_replaced(start_server, write_model):
