@@ -47,6 +47,8 @@ class NotebookNames:
         Names among them, or among what they refer to, that do not travel as source.
     storable
         Those of them that ``--with`` takes along as files.
+    model
+        The variable of the notebook's model, for commands to paste.
     """
 
     names: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class NotebookNames:
     objects: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     storable: tuple[str, ...] = ()
+    model: str = "MODEL"
 
     @property
     def taken(self) -> Taken:
@@ -65,7 +68,7 @@ class NotebookNames:
     def fix(self, name: str) -> str:
         """Return what makes a name known at the endpoint: a line or a cell to paste."""
         if name in self.objects or name in self.storable:
-            return f"%sm_package model --with {name}"
+            return f"%sm_package {self.model} --with {name}"
         if name in self.missing or name not in self.names:
             return (
                 f"Make {name} in a cell of %%sm_inference, out of what is there: the model, or files in the package. "
@@ -101,7 +104,21 @@ def notebook_names(
     source = re.sub(r"\Afrom __future__ import .*\n+", "", found.source)
     storable = [name for name in found.missing if values and name in namespace]
     storable = [name for name in storable if values and values.as_file_if_asked(name, namespace[name])]
-    return NotebookNames(tuple(names), source, tuple(sorted(found.objects)), found.missing, tuple(storable))
+    objects = tuple(sorted(found.objects))
+    return NotebookNames(tuple(names), source, objects, found.missing, tuple(storable), _model(namespace))
+
+
+def _model(namespace: Mapping[str, object]) -> str:
+    """Return the variable that holds the notebook's torch module, if there is one; imports nothing."""
+    found = [
+        name
+        for name, value in namespace.items()
+        if not name.startswith("_")
+        and any(
+            (kind.__module__, kind.__name__) == ("torch.nn.modules.module", "Module") for kind in type(value).__mro__
+        )
+    ]
+    return found[0] if len(found) == 1 else "MODEL"
 
 
 def advised(

@@ -58,6 +58,13 @@ def test_a_finding_is_silenced_by_its_code_on_its_line():
     assert codes("import torch\ntorch.load('x')  # noqa: SM111\n") == ["SM121"]
 
 
+def test_a_module_of_pythons_own_that_is_not_imported_is_told_to_be():
+    (finding,) = check_module("def output_fn(p, a):\n    return json.dumps(p)\n", "code/inference.py")
+    assert finding.fix.startswith("import json  ")
+    (finding,) = check_module("def output_fn(p, a):\n    return code\n", "code/inference.py")
+    assert finding.fix.startswith("Define or import code ")
+
+
 def test_source_that_does_not_parse_is_one_finding():
     (finding,) = check_module("x = 1\ny = = 2\n", "code/x.py")
     assert (finding.code, finding.line, finding.path) == ("SM101", 2, "code/x.py")

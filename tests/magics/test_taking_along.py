@@ -40,9 +40,17 @@ def test_variables_go_with_the_model(notebook):
         "import numpy as np\nfrom torch import nn\nscaler = np.random.rand(300)\nnet = nn.Linear(2, 1)\nother = 3"
     )
     notebook.succeed("%%sm_inference\ndef input_fn(body, content_type):\n    return scaler\n")
-    assert "%sm_package model --with scaler" in notebook.text
+    assert "%sm_package net --with scaler" in notebook.text
     error = notebook.raised("%sm_package net")
     assert "--with scaler" in str(error)
     notebook.succeed("%sm_package net --with scaler,other")
     assert "from sm_objects import other, scaler\n" in Path("code/inference.py").read_text()
     assert Path("code/sm_objects/scaler.npy").is_file()
+
+
+def test_strings_of_numpy_are_taken_as_the_strings_they_are(notebook):
+    pytest.importorskip("torch")
+    notebook.succeed("import numpy as np, torch\nNAMES = []\nNAMES.extend(np.array(['setosa', 'virginica']))")
+    notebook.succeed("%%sm_inference --with-notebook-names\ndef output_fn(p, a):\n    return NAMES[int(p)]\n")
+    assert "SM111" not in notebook.text
+    assert "NAMES = ['setosa', 'virginica']\n" in Path("code/inference.py").read_text()

@@ -169,6 +169,9 @@ def _undefined_names(tree: ast.Module, path: str) -> Iterator[Finding]:
         return
     nodes = list(executed(tree))
     lines = {node.lineno for node in nodes if isinstance(node, ast.expr)}
+    dotted_names = {
+        node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
     raised = {part.lineno for node in nodes if isinstance(node, ast.Raise) and node.exc for part in _names(node.exc)}
     for message in checker.Checker(tree, filename=path).messages:
         if isinstance(message, messages.UndefinedName | messages.UndefinedLocal):
@@ -184,6 +187,8 @@ def _undefined_names(tree: ast.Module, path: str) -> Iterator[Finding]:
                     f'self.register_buffer("{name}", {name}) in __init__ if it is a tensor, else self.{name} = {name}; '
                     f"and self.{name} where it is used: so its value goes with the model."
                 )
+            elif name in sys.stdlib_module_names and name in dotted_names:
+                fix = f"import {name}    # in the cell, or in another one that is written to {path}"
             yield Finding(
                 "SM111",
                 # What raises anyway raises something else.

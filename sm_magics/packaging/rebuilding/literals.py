@@ -316,6 +316,8 @@ class Writer:
 
     def _numpy(self, value: Any) -> str:
         kind = type(value).__name__
+        if kind in {"str_", "bytes_"}:  # a string like any other, and written as one: list(iris.target_names)
+            return self.value(value.item())
         if not hasattr(value, "dtype") or value.dtype.kind not in "biuf":
             if kind == "ndarray" and is_storable(value):
                 return self._store(value)
