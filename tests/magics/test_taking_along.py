@@ -53,4 +53,4 @@ def test_strings_of_numpy_are_taken_as_the_strings_they_are(notebook):
     notebook.succeed("import numpy as np, torch\nNAMES = []\nNAMES.extend(np.array(['setosa', 'virginica']))")
     notebook.succeed("%%sm_inference --with-notebook-names\ndef output_fn(p, a):\n    return NAMES[int(p)]\n")
     assert "SM111" not in notebook.text
-    assert "NAMES = ['setosa', 'virginica']\n" in Path("code/inference.py").read_text()
+    assert 'NAMES = ["setosa", "virginica"]\n' in Path("code/inference.py").read_text()
