@@ -241,7 +241,9 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         if self._method is None:  # pipelined behind another request
             self._method = self._parser.get_method()
-        if len(self._url) > _LONGEST_LINE or self._head_size - len(self._url) > _LONGEST_HEAD:
+        too_long = len(self._url) > _LONGEST_LINE or self._head_size - len(self._url) > _LONGEST_HEAD
+        version = self._parser.get_http_version()
+        if too_long or version == "0.9":
             self._refusal = _invalid()
             return
         if self._on_port and not _is_loopback(self._fields.get(b"host")):
@@ -251,7 +253,7 @@ class Connection(asyncio.Protocol):
         if length and int(length) > self._front.max_request:
             self._refusal = Answer.empty(413)
         expected = self._fields.get(b"expect")
-        if expected and self._answering is None:
+        if expected and self._answering is None and version != "1.0":
             self._expect(expected.lower())
 
     def _expect(self, expected: bytes) -> None:
@@ -387,7 +389,7 @@ class Connection(asyncio.Protocol):
 @lru_cache(maxsize=64)
 def _is_loopback(host: bytes | None) -> bool:
     """Return whether a Host is this machine's: a web page whose name leads here (DNS rebinding) names its own."""
-    if host is None:
+    if not host:
         return True
     name = re.sub(rb":\d*$", b"", host.strip()).strip(b"[]").lower()
     return name in {b"localhost", b"::1"} or re.fullmatch(rb"127(\.\d{1,3}){3}", name) is not None

@@ -42,12 +42,6 @@ class ModelServer:
         path, _ = split_target(request.path)
         # As Java splits: trailing slashes do not count, all others do.
         segments = path.rstrip("/").split("/")
-        if segments == [""] and (path, request.method) != ("/", "OPTIONS"):
-            return Answer.error(
-                405, "MethodNotAllowedException", "Requested method is not allowed, please refer to API document."
-            )
-        if segments[0] and len(segments) == 1:  # such as "*"
-            return Answer.error(500, "ArrayIndexOutOfBoundsException", "Index 1 out of bounds for length 1")
         if segments[:2] == ["", "ping"]:
             return self._ping()
         if segments in (["", "invocations"], ["", "invocations-response-stream"]):
@@ -58,12 +52,21 @@ class ModelServer:
             if request.method == "OPTIONS":
                 return describe()
             return self._pool.submit(request, stream=segments[1] != "invocations")
-        return Answer.error(
-            404, "ResourceNotFoundException", "Requested resource is not found, please refer to API document."
-        )
+        return _nowhere(path, request.method)
 
     def _ping(self) -> Answer:
         healthy = self._pool.healthy
         text = json.dumps({"status": "Healthy" if healthy else "Unhealthy"}, indent=2) + "\n"
         status, reason = (200, "OK") if healthy else (500, "Internal Server Error")
         return Answer(status, reason, (("content-type", "application/json"),), text.encode())
+
+
+def _nowhere(path: str, method: str) -> Answer:
+    """Answer a request to what is not served here: SageMaker asks for none of TorchServe's other paths."""
+    if "/" not in path:  # such as "*": Java looks for what comes after the first slash
+        return Answer.error(500, "ArrayIndexOutOfBoundsException", "Index 1 out of bounds for length 1")
+    if not path.strip("/") and (path, method) != ("/", "OPTIONS"):
+        why = "Requested method is not allowed, please refer to API document."
+        return Answer.error(405, "MethodNotAllowedException", why)
+    why = "Requested resource is not found, please refer to API document."
+    return Answer.error(404, "ResourceNotFoundException", why)

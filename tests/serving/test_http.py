@@ -116,6 +116,12 @@ def test_client_that_expects_100_continue_is_told_to(server):
         assert raw.answer()[2] == b"go on"
 
 
+def test_client_that_does_not_know_100_continue_is_not_told_to(server):
+    with Raw(server) as raw:
+        raw.socket.sendall(request(b"go on", "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert raw.answer()[0] == "HTTP/1.1 200 "
+
+
 def test_client_that_expects_100_continue_for_too_much_is_refused_before_it_sends(server):
     with Raw(server) as raw:
         head = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
@@ -192,7 +198,9 @@ def test_limits_can_be_lifted(start_server, server):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/", 404),
+        ("/", 405),
+        ("//?x=1", 405),
+        ("*", 500),
         ("/invocations/more", 404),
         ("//invocations", 404),
         ("/models", 404),
@@ -209,8 +217,8 @@ def test_only_two_paths_are_served(server, path, status):
     reply = server.send(path=path, headers=NPY, body=b"x")
 
     assert reply.status == status
-    if status == 404:
-        assert json.loads(reply.body)["code"] == 404
+    if status != 200:
+        assert json.loads(reply.body)["code"] == status
 
 
 @pytest.mark.parametrize(
@@ -220,6 +228,7 @@ def test_only_two_paths_are_served(server, path, status):
         b"GET\t/ping HTTP/1.1\r\n\r\n",
         b"A" * 1000,
         b"GET /ping HTTP/3.0\r\n\r\n",
+        b"GET /ping\r\n\r\n",
         b"GET /ping HTTP/1.1\r\nno colon\r\n\r\n",
         b"GET /ping HTTP/1.1\r\nContent-Length: x\r\n\r\n",
         b"GET /ping HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -334,6 +343,7 @@ TYPES = {
         "UnsupportedCharsetException",
     },
     404: {"ResourceNotFoundException"},
+    405: {"MethodNotAllowedException"},
     500: {"InternalServerException", "ErrorDataDecoderException", *OUT_OF_BOUNDS},
     503: {"InternalServerException"},
 }
@@ -396,7 +406,7 @@ def check_shape(answers: bytes) -> bytes:
 
 @pytest.mark.parametrize(("host", "status"), [
     ("evil.example", "403"), ("evil.example:80", "403"), ("127.0.0.1.evil.example", "403"),
-    ("localhost", "200"), ("LOCALHOST:1", "200"), ("127.0.0.1", "200"), ("[::1]:8080", "200"),
+    ("localhost", "200"), ("LOCALHOST:1", "200"), ("127.0.0.1", "200"), ("[::1]:8080", "200"), ("", "200"),
 ])  # fmt: skip
 def test_a_page_whose_name_leads_here_gets_no_answer(server, host, status):
     with Raw(server) as raw:
