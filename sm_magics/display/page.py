@@ -32,6 +32,7 @@ _RULES = {
     "table": "border-collapse:collapse;font-size:12px;margin:6px 0 0",
     ".sm-wide": "overflow-x:auto",
     ".sm-whole": "white-space:nowrap",
+    ".sm-whole code": "white-space:nowrap",
     "tr": "background:none",
     "td": "text-align:left;vertical-align:baseline;padding:1px 18px 1px 0;max-width:none;white-space:normal;"
     "overflow-wrap:anywhere",

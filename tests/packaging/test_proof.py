@@ -95,6 +95,8 @@ def test_a_package_that_works_passes_every_step(proven, net):
     ("value", "said"),
     [
         (["wine", "iris"], "2 text"),
+        (["wine"], "1 text"),
+        ([], "empty list"),
         ([{"digit": 1, "sure": True}] * 3, "3 × (['digit'] int, ['sure'] bool)"),
         (["wine", 1], "[0] text, [1] int"),
         ([[1.0, 2.0], [3.0]], "[0] 2 float, [1] 1 float"),

@@ -72,7 +72,7 @@ def numbers(rows: list[list[str]]) -> Any:
 def describe(value: Any) -> str:
     """Return what an answer is, in a few words: ``1 × 10 float``, ``4 text``, ``5 × (['digit'] int)``."""
     value = _plain(value)
-    if isinstance(value, list) and len(value) > 1 and _array(value) is None:
+    if isinstance(value, list) and value and _array(value) is None:
         items = {describe(item) for item in value}
         if len(items) == 1:
             item = items.pop()
