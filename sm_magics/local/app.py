@@ -59,11 +59,23 @@ class ApiService:
         Returns botocore's model of it, once it is loaded.
     operations
         What is implemented, from a request's members to an answer's.
+    refusal
+        The code of the error for members that break the constraints of the model.
     """
 
     prefix: str
     model: Callable[[], Any]
     operations: Mapping[str, Callable[[dict[str, Any]], Any]]
+    refusal: str = "ValidationException"
+
+    def asked(self, shape: Any, document: Any) -> dict[str, Any]:
+        """Return the members of a request, or raise `ApiError`."""
+        try:
+            return codec.request(shape, document)
+        except ApiError as error:
+            if error.code == "ValidationException":
+                error.code = self.refusal
+            raise
 
 
 class App:
@@ -181,7 +193,7 @@ class App:
         model = service.model().operation_model(name)
         if request.header("content-encoding") == "gzip":
             body = _unpacked(body)
-        answer = await _answered(service.operations[name], codec.request(model.input_shape, codec.loads(body)))
+        answer = await _answered(service.operations[name], service.asked(model.input_shape, codec.loads(body)))
         return json_answer(codec.dump(model.output_shape, answer) if model.output_shape else {})
 
     async def _cbor_answer(self, request: Request, service: ApiService, body: bytes) -> Response:
@@ -191,7 +203,7 @@ class App:
         model = service.model().operation_model(name)
         if request.header("content-encoding") == "gzip":
             body = _unpacked(body)
-        answer = await _answered(service.operations[name], codec.request(model.input_shape, cbor.loads(body)))
+        answer = await _answered(service.operations[name], service.asked(model.input_shape, cbor.loads(body)))
         return cbor_answer(cbor.content(model.output_shape, answer) if model.output_shape else {})
 
     async def _query_answer(self, request: Request, service: ApiService, body: bytes, request_id: str) -> Response:

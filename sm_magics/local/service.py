@@ -174,11 +174,16 @@ class Service:
                     lambda: service_model("sagemaker"),
                     {**hosting.operations, **training.operations},
                 ),
-                "logs": ApiService("Logs_20140328", lambda: service_model("logs"), logs.operations),
+                # The codes that these two have for it were seen in public (fluent-plugin-cloudwatch-logs issue 223,
+                # yet-another-cloudwatch-exporter issue 385).
+                "logs": ApiService(
+                    "Logs_20140328", lambda: service_model("logs"), logs.operations, "InvalidParameterException"
+                ),
                 "monitoring": ApiService(
                     "GraniteServiceVersion20100801",
                     lambda: service_model("cloudwatch"),
                     CloudWatch(self._metrics, pages).operations,
+                    "ValidationError",
                 ),
                 "sts": ApiService("sts", lambda: service_model("sts"), identity.sts),
                 "iam": ApiService("iam", lambda: service_model("iam"), identity.iam),

@@ -108,6 +108,35 @@ def test_a_query_of_metrics_needs_a_name_and_a_time_that_goes_on(service: Servic
         cloudwatch.get_metric_statistics(**named, **span)
 
 
+def test_ids_and_statistics_that_are_none_are_refused_by_their_number(service: Service) -> None:
+    now = time.time()
+    metric = {"Namespace": "n", "MetricName": "m"}
+    for identity, statistic, words in (
+        ("5xx", "Sum", r"The value 5xx for parameter MetricDataQueries.member.2.Id is not matching the expected"),
+        ("b", "Min", r"The value Min for parameter MetricDataQueries.member.2.MetricStat.Stat is not a valid"),
+        ("b", "tm99", "The statistic tm99 is not available on this machine"),
+    ):
+        queries = [
+            {"Id": one, "MetricStat": {"Metric": metric, "Period": 60, "Stat": stat}}
+            for one, stat in (("a", "Sum"), (identity, statistic))
+        ]
+        with pytest.raises(ClientError, match=words) as caught:
+            service.client("cloudwatch").get_metric_data(MetricDataQueries=queries, StartTime=now - 60, EndTime=now)
+        assert caught.value.response["Error"]["Code"] == "ValidationError"
+
+
+def test_each_service_has_its_own_code_for_members_that_break_their_constraints(service: Service) -> None:
+    for call, arguments, code in (
+        (service.client("logs").describe_log_streams, {"logGroupName": "a b"}, "InvalidParameterException"),
+        (service.client("cloudwatch").list_metrics, {"Namespace": "x" * 300}, "ValidationError"),
+        (service.client("sts").assume_role, {"RoleArn": "x" * 20, "RoleSessionName": "a b"}, "ValidationError"),
+        (service.sagemaker.describe_model, {"ModelName": "a b"}, "ValidationException"),
+    ):
+        with pytest.raises(ClientError, match="1 validation error detected") as caught:
+            call(**arguments)
+        assert caught.value.response["Error"]["Code"] == code
+
+
 def test_times_of_logs_are_longs(service: Service) -> None:
     logs = service.client("logs")
     for member in ("startTime", "endTime"):

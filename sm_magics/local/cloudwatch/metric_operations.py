@@ -22,6 +22,9 @@ _LISTED = 500
 _MOST_VALUES = 100_800
 _MOST_POINTS = 1440
 _RECENT = 3 * 3600.0
+_ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
+#: Other statistics that CloudWatch has ("CloudWatch statistics definitions").
+_OTHERS = re.compile(r"(tm|wm|tc|ts|pr)\d*(\.\d+)?|(TM|WM|TC|TS|PR)\(.*\)|IQM", re.IGNORECASE)
 _PERCENTILE = re.compile(r"p(100|[0-9]{1,2}(?:\.[0-9]{1,10})?)")
 _STATISTICS: Mapping[str, Callable[[Summary], float]] = {
     "SampleCount": lambda summary: summary.count,
@@ -60,6 +63,7 @@ class CloudWatch:
         results: list[dict[str, Any]] = []
         token = None
         for number, query in enumerate(queries):
+            _check(query, number + 1)
             values = self._values(query, start, end)
             if number < first or not query.get("ReturnData", True):
                 continue
@@ -188,6 +192,22 @@ def _period(seconds: int) -> int:
     if seconds < MINUTE or seconds % MINUTE:
         raise _invalid_value("Period must be 1, 5, 10, 20, 30, or a multiple of 60.")
     return seconds
+
+
+def _check(query: dict[str, Any], number: int) -> None:
+    """Raise ``ValidationError`` for an id or a statistic that is none.
+
+    Seen in telegraf issue 5420 and yet-another-cloudwatch-exporter issue 385.
+    """
+    name = f"MetricDataQueries.member.{number}"
+    if not _ID.fullmatch(query["Id"]):
+        raise _invalid(
+            f"The value {query['Id']} for parameter {name}.Id is not matching the expected pattern "
+            "^[a-z][a-zA-Z0-9_]*$."
+        )
+    wanted = query.get("MetricStat", {}).get("Stat", "Sum")
+    if not (wanted in _STATISTICS or _PERCENTILE.fullmatch(wanted) or _OTHERS.fullmatch(wanted)):
+        raise _invalid(f"The value {wanted} for parameter {name}.MetricStat.Stat is not a valid statistic.")
 
 
 def _statistic(name: str) -> Callable[[Summary], float]:
