@@ -6,7 +6,7 @@ durations, digests or times.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sm_magics.authoring import Finding, Written
 from sm_magics.authoring.written import Taken
@@ -275,12 +275,25 @@ def removal(value: Removal) -> Shown:
     return page.card(OK, value.endpoint.name, f"{what} · {value.endpoint.place}", said, *kept)
 
 
-def log(name: str, place: str, lines: Sequence[str], tail: int = 0) -> Shown:
-    """Return an endpoint's log: the last traceback first, then the lines, the last `tail` of them if that is not 0."""
+def log(
+    name: str,
+    place: str,
+    lines: Sequence[str],
+    tail: int = 0,
+    located: Callable[[Diagnosis], Diagnosis | None] = lambda found: found,
+) -> Shown:
+    """Return an endpoint's log: the last traceback first, then the lines, the last `tail` of them if that is not 0.
+
+    Parameters
+    ----------
+    located
+        Returns what went wrong with its place in the notebook.
+    """
     what = f"log · {place}"
     if not lines:
         return page.card(BUSY, name, what, page.paragraph("It has printed nothing yet.", dim=True))
     read = diagnosis.read(lines)
+    read = located(read) if read else None
     why = explained(read) if read else []
     shown = diagnosis.summarized(lines)[-tail:]
     last = "The last line" if tail == 1 else f"The last {tail} lines"

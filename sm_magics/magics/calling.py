@@ -90,6 +90,7 @@ class CallingMagics(SessionMagics):
                     seconds.append(prediction.seconds)
         except ModelError as error:
             self._show_failure(error, endpoint)
+            self._mind_the_type(error, options.content_type or kind)
             raise
         self.session.show(answers.prediction(prediction, labels, seconds if options.repeat > 1 else ()))
         return self.session.result(prediction.value, options.out)
@@ -102,6 +103,17 @@ class CallingMagics(SessionMagics):
         if why is not None and why.frame is not None:
             self.session.show(followed.refusal(endpoint, why, self.session.notebook_path))
             failures.leave_traceback_to_card(self.session, error)
+
+    def _mind_the_type(self, error: ModelError, content_type: str) -> None:
+        """Hint at the content type that the package was proven with, if something else was sent."""
+        package = self.session.last_package
+        known = [
+            report.content_type
+            for report, _ in self.session.proofs
+            if package is not None and report.digest == package.digest and report.passed and report.content_type
+        ]
+        if known and content_type not in known:
+            error.hint = f"--content-type {known[-1]}    # is what its proof was sent, this was {content_type}"
 
     def _panel(self, options: argparse.Namespace) -> None:
         """Show the panel that sends what is typed into it."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 from typing import TYPE_CHECKING
 
 from sm_magics.errors import BackendError, EndpointNotFound
+
+from . import failures
 
 if TYPE_CHECKING:
     from sm_magics.hosting import Endpoint
@@ -32,6 +35,7 @@ def follow(session: SmMagics, endpoint: Endpoint, tail: int) -> list[str]:
     """
     from sm_magics.display import render
 
+    located = functools.partial(failures.located, session, endpoint=endpoint)
     lines: list[str] = []
     place = {"display_id": uuid.uuid4().hex}
     pause, printed, has_drawn = threading.Event(), 0, False
@@ -50,7 +54,7 @@ def follow(session: SmMagics, endpoint: Endpoint, tail: int) -> list[str]:
                 print(*new, sep="\n", end="\n" if new else "", flush=True)  # noqa: T201 - a terminal's output
                 printed = len(lines)
             elif not has_drawn or len(lines) != printed:
-                shown = render.log(endpoint.name, endpoint.place, lines, tail)
+                shown = render.log(endpoint.name, endpoint.place, lines, tail, located)
                 session.shell.display_pub.publish(shown.bundle(), transient=place, update=has_drawn)
                 printed = len(lines)
             has_drawn = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,8 @@ class StatusMagics(SessionMagics):
         if options.follow and self.session.is_watched:
             return self.session.result(following.follow(self.session, endpoint, options.tail), options.out)
         lines = endpoint.logs()
-        self.session.show(render.log(endpoint.name, endpoint.place, lines, options.tail))
+        located = functools.partial(failures.located, self.session, endpoint=endpoint)
+        self.session.show(render.log(endpoint.name, endpoint.place, lines, options.tail, located))
         return self.session.result(lines, options.out)
 
 

@@ -221,6 +221,17 @@ def test_a_model_fn_that_raises_is_shown_with_its_traceback(live):
     assert left_over(live.name) == []
 
 
+def test_a_type_that_was_not_proven_is_what_is_hinted_at(live):
+    live.succeed(
+        "%%sm_inference\nimport torch\ndef input_fn(b, c):\n    return torch.tensor([[float(v) for v in b.split(',')]])"
+    )
+    live.succeed(f"%sm_deploy net -e {live.name} --sample x[:1] --content-type text/csv")
+    hint = live.raised("%sm_predict x[:1]").hint
+    assert hint == "--content-type text/csv    # is what its proof was sent, this was application/json"
+    live.succeed("%sm_predict --content-type text/csv x[:1]")
+    assert live.raised("%sm_predict --content-type text/csv x[:1].bool()").hint == f"%sm_logs {live.name}"
+
+
 def test_a_failed_endpoint_is_made_anew_once_its_cell_is_mended(live):
     live.succeed("%%sm_inference load\ndef model_fn(model_dir):\n    raise OSError('broken')\n")
     live.raised(f"%sm_deploy net -e {live.name}")
@@ -244,6 +255,8 @@ def test_a_handler_that_raises_on_a_request_is_shown_with_its_traceback(live):
     assert "raise LookupError(len(data))" in error.traceback
     assert error.status == 500
     assert rendered(error)[-1] == f"  hint: %sm_logs {live.name}"
+    live.succeed("%sm_logs")
+    assert "LookupError: 4 (predict_fn, section predict_fn, cell [" in live.text
     assert live.succeed("%sm_status").is_in_service
 
 
