@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument, kwds
 
-from sm_magics.errors import ModelError, PayloadError
+from sm_magics.errors import ExpressionError, ModelError, PayloadError
 from sm_magics.payload import natural
 
 from . import failures, parsing
@@ -71,7 +71,7 @@ class CallingMagics(SessionMagics):
         elif options.file:
             payload, kind = _file(options.file)
         elif expression:
-            payload, kind = natural(self.session.evaluate(expression, local_ns))
+            payload, kind = natural(self._value(expression, local_ns))
         elif self.session.is_alive:
             return self._panel(options)
         else:
@@ -94,6 +94,20 @@ class CallingMagics(SessionMagics):
             raise
         self.session.show(answers.prediction(prediction, labels, seconds if options.repeat > 1 else ()))
         return self.session.result(prediction.value, options.out)
+
+    def _value(self, expression: str, local_ns: dict[str, Any] | None) -> Any:
+        """Return the value of the expression; an option behind it, which it cannot be told from, is said."""
+        try:
+            return self.session.evaluate(expression, local_ns)
+        except ExpressionError as error:
+            at = parsing.late_option(self.sm_predict, expression)
+            if at is None:
+                raise
+            option, first = expression[at:].strip(), expression[:at].strip()
+            raise UsageError(
+                f"%sm_predict: {option.split()[0]} stands behind the expression; options stand before it.\n"
+                f"  hint: %sm_predict {option} {first}"
+            ) from error
 
     def _show_failure(self, error: ModelError, endpoint: Endpoint) -> None:
         """Show the line of the cell that raised, where that is known: the error itself is text, without a link."""

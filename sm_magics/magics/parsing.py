@@ -207,6 +207,13 @@ def parse_leading(
     return _parse(function, options), _expression(line[position:].strip())
 
 
+def late_option(function: Callable[..., Any], expression: str) -> int | None:
+    """Return where an option begins that stands behind an expression, as far as it looks; None if there is none."""
+    flags = {flag for action in _actions(function.parser) for flag in action.option_strings}  # type: ignore[attr-defined]
+    found = (match for match in re.finditer(r"\s(--?[A-Za-z][\w-]*)(?=[\s=])", expression) if match[1] in flags)
+    return next((match.start(1) for match in found), None)
+
+
 def _expression(text: str) -> str:
     """Return an expression without the comment and the semicolons after it."""
     try:

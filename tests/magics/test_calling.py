@@ -64,6 +64,26 @@ def test_nothing_to_send_is_a_mistake(answering, line):
     assert Answering.sent == []
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("[1] --labels names", "%sm_predict --labels names [1]"),
+        ('{"a b": 1} -e ep --repeat=3', '%sm_predict -e ep --repeat=3 {"a b": 1}'),
+    ],
+)
+def test_an_option_behind_the_expression_is_told_where_it_stands(answering, line, hint):
+    error = answering.raised(f"%sm_predict {line}")
+    assert isinstance(error, UsageError)
+    assert str(error).endswith(f"  hint: {hint}")
+    assert Answering.sent == []
+
+
+def test_what_only_looks_like_an_option_is_sent(answering):
+    answering.succeed("labels = 1")
+    answering.succeed("%sm_predict -e ep 3 --labels + len(' --repeat 3')")
+    assert Answering.sent[0][0] == 15
+
+
 def test_custom_attributes_travel_beside_the_value(answering):
     answering.succeed("%sm_predict -e ep --custom-attributes 'user=me' [1]")
     assert Answering.sent == [([1], "application/json", "application/json", "user=me")]
