@@ -23,8 +23,9 @@ from .known import KnownHeads
 from .messages import Answer, Request
 from .stream import Stream, StreamBroken
 
-# Netty's limits, with which TorchServe runs: bytes of the request line and of all headers.
+# Netty's limits, with which TorchServe runs: bytes of the request line and of all headers, with one carriage return.
 _LONGEST_LINE, _LONGEST_HEAD = 4096, 8192
+_BESIDE_URL = len(b"  HTTP/1.1\r")  # in a request line, and the method
 _LONGEST_METHOD = 64
 _MOST_WAITING = 8  # pipelined requests of one connection that are read before the first is answered
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -232,7 +233,7 @@ class Connection(asyncio.Protocol):
         value = value.strip()
         self._headers.append((name, value))
         self._fields[name.lower()] = value
-        self._head_size += len(name) + len(value) + 4
+        self._head_size += len(name) + len(": ") + len(value)
 
     def on_headers_complete(self) -> None:
         """Decide whether the body is wanted."""
@@ -241,7 +242,8 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         if self._method is None:  # pipelined behind another request
             self._method = self._parser.get_method()
-        too_long = len(self._url) > _LONGEST_LINE or self._head_size - len(self._url) > _LONGEST_HEAD
+        line = len(self._method) + len(self._url) + _BESIDE_URL
+        too_long = line > _LONGEST_LINE or self._head_size - len(self._url) + 1 > _LONGEST_HEAD
         version = self._parser.get_http_version()
         if too_long or version == "0.9":
             self._refusal = _invalid()

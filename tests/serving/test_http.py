@@ -246,6 +246,16 @@ def test_what_is_no_http_is_refused(server, data):
     assert headers["connection"] == "close"
 
 
+@pytest.mark.parametrize(("line", "headers", "status"), [(4095, 8191, "200"), (4096, 20, "400"), (20, 8192, "400")])
+def test_head_may_be_as_long_as_in_the_container(server, line, headers, status):
+    host = b"Host: localhost"
+    start = b"GET /ping" + b"?".ljust(line - len(b"GET /ping HTTP/1.1"), b"x") * (line > 20) + b" HTTP/1.1"
+    more = b"\r\nX: " + b"y" * (headers - len(host) - 3) if headers > 20 else b""
+    with Raw(server) as raw:
+        raw.socket.sendall(start + b"\r\n" + host + more + b"\r\n\r\n")
+        assert raw.answer()[0].split()[1] == status
+
+
 def test_status_phrase_and_headers_of_the_handler_are_sent(server):
     order = {"status": 202, "phrase": "in good time", "headers": {"X-Amzn-SageMaker-Custom-Attributes": "a=1"}}
     reply = ask(server, **order)
