@@ -37,6 +37,8 @@ DEPLOY_AND_PREDICT = """
     return {x: deploy.x, y: deploy.y, width: deploy.width, height: predict.bottom - deploy.y};
 """
 IN_DOCS = ("package", "coming", "in-service", "failed", "table", "job", "panel", "prediction", "notebook")
+HEIGHT = 1600
+"""Of the window: what is taller is cut off."""
 MOST = 150_000
 """Bytes of a picture in the documentation."""
 
@@ -123,11 +125,9 @@ def a_lab() -> Iterator[tuple[Callable[..., Notebook], Path]]:
         with browser() as chromium, Lab.start(root, {"SM_MAGICS_HOME": str(home)}) as lab:
 
             def open_notebook(name: str, *cells: str) -> Notebook:
-                notebook = Notebook.open(chromium, lab, lab.write(name, cells) if cells else name, width=860)
+                path = lab.write(name, cells) if cells else name
+                notebook = Notebook.open(chromium, lab, path, width=860, height=HEIGHT, scale=2)
                 notebook.command("application:toggle-left-area")
-                session = notebook.page.context.new_cdp_session(notebook.page)
-                metrics = {"width": 860, "height": 1000, "deviceScaleFactor": 2, "mobile": False}
-                session.send("Emulation.setDeviceMetricsOverride", metrics)
                 return notebook
 
             yield open_notebook, root

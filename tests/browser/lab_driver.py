@@ -197,9 +197,19 @@ class Notebook:
     complaints: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, browser: Browser, lab: Lab, name: str, *, width: int = 1100, height: int = 1000) -> Notebook:
-        """Open it, with a workspace of its own, and wait until its kernel answers."""
-        page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+    def open(
+        cls, browser: Browser, lab: Lab, name: str, *, width: int = 1100, height: int = 1000, scale: int = 1
+    ) -> Notebook:
+        """Open it, with a workspace of its own, and wait until its kernel answers.
+
+        Parameters
+        ----------
+        width, height
+            The window's size, in pixels of CSS.
+        scale
+            How many of a picture's pixels are one of CSS.
+        """
+        page = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale).new_page()
         page.set_default_timeout(PATIENCE * 1000)
         self = cls(page, lab, name)
         page.on("request", self._note_request)
