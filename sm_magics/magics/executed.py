@@ -22,6 +22,8 @@ class Executed:
         self._shell = shell
         self._cells = _compiled(shell)
         self._ids: dict[str, str] = {}
+        if self.sources():  # the cell that loads the extension runs already
+            self._ids[self.sources()[-1].rstrip("\n")] = str(self._parent().get("metadata", {}).get("cellId") or "")
         self._request = ""
 
     def note(self, info: Any) -> None:
@@ -55,9 +57,12 @@ class Executed:
 
     def _asked(self) -> str:
         """Return the id of the request that is being served; empty without a kernel."""
+        return str(self._parent().get("header", {}).get("msg_id", ""))
+
+    def _parent(self) -> dict[str, Any]:
         kernel: Any = getattr(self._shell, "kernel", None)
         parent: dict[str, Any] = (kernel.get_parent() or {}) if kernel is not None else {}
-        return str(parent.get("header", {}).get("msg_id", ""))
+        return parent
 
     def _transformed(self, info: Any) -> str:
         known = getattr(info, "transformed_cell", None)  # older IPythons do not tell

@@ -153,6 +153,40 @@ def test_a_deployment_that_fails_shows_its_card_and_card_and_panel_lead_to_the_c
     panel.delete("leading")
 
 
+NARROW = """\
+import torch
+%load_ext sm_magics
+
+class Narrow(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(2, 1)
+    def forward(self, x):
+        return self.fc(x)
+model = Narrow().eval()"""
+
+
+def test_what_the_models_own_class_raised_leads_to_its_cell(open_notebook):
+    notebook = open_notebook(NARROW, "%sm_deploy model -e narrow", "%sm_predict [[1, 2, 3]]", "%sm_delete narrow")
+    page = notebook.page
+    for index in range(3):
+        notebook.run(index)
+    outputs = notebook.outputs(2)
+    expect(outputs).to_contain_text("class Narrow, cell [1], line 9")
+    active = page.locator(".jp-Cell.jp-mod-active .cm-content")
+    outputs.get_by_role("link", name="class Narrow").click()
+    expect(active).to_contain_text("class Narrow")
+    expect(page.get_by_text("Ln 9, Col 1", exact=True)).to_be_visible()
+    # By the file, too: the notebook as it was saved says which cell has that class.
+    notebook.command("docmanager:save")
+    notebook.run(3)
+    outputs = notebook.outputs(2)
+    outputs.locator("details > summary").first.click()
+    outputs.locator(".jp-SmMagics-frame", has_text="code/sm_model.py").locator("visible=true").first.click()
+    expect(active).to_contain_text("class Narrow")
+    expect(page.get_by_text("Ln 9, Col 1", exact=True)).to_be_visible()
+
+
 def test_magics_and_options_are_completed_without_a_kernel(open_notebook):
     notebook = open_notebook("%sm_deploy model --endp")
     notebook.lab.shut_down(notebook.name)

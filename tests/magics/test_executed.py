@@ -56,6 +56,20 @@ def test_a_model_is_packaged_the_same_with_and_without_a_history(notebook, tmp_p
     assert without[0].index("import re\n") < without[0].index("from torch import nn")
 
 
+def test_cells_have_the_ids_that_the_front_end_gives_also_the_one_that_loads_the_extension(notebook, monkeypatch):
+    notebook.shell.run_line_magic("unload_ext", "sm_magics")
+    notebook.shell.kernel = kernel = Kernel()
+    monkeypatch.setattr(Kernel, "get_parent", lambda self: {"metadata": {"cellId": f"id {self.request}"}})
+    try:
+        for cell in ("x = 1", "%load_ext sm_magics", "y = 2"):
+            kernel.request += 1
+            notebook.shell.run_cell(cell, store_history=True, cell_id=f"id {kernel.request}")
+        found = [(one.source.strip(), one.execution_count, one.id) for one in notebook.session.executed.cells()][1:]
+    finally:
+        del notebook.shell.kernel
+    assert [(number, name) for _, number, name in found] == [(1, ""), (2, "id 2"), (3, "id 3")]
+
+
 def test_what_a_cell_runs_in_turn_is_its_own(notebook):
     notebook.shell.kernel = kernel = Kernel()
     try:
