@@ -36,6 +36,7 @@ from .routes import ModelServer
 from .settings import Settings
 
 _LOAD_FAILED, _REQUIREMENTS_FAILED = 3, 4
+_LAST_WORDS = 1.0  # seconds for what is on its way to the clients, however little of the time to drain is left
 _PASSED_ON = ("SAGEMAKER_", "TS_", "OMP_", "MKL_", "TORCH_")
 
 
@@ -109,9 +110,11 @@ async def _serve(
     _say(sys.stdout, f"Listening on {_address(listener)}")
     await stopping.wait()
     server.close()
+    latest = loop.time() + options.drain
     closing = asyncio.ensure_future(front.close())
     await pool.close(drain=options.drain)
-    await asyncio.wait({closing}, timeout=options.drain)  # not for ever: a client may not take its answer
+    # Not for ever: a client may not take its answer.
+    await asyncio.wait({closing}, timeout=max(latest - loop.time(), _LAST_WORDS))
     closing.cancel()
     await parent.close()
     return 0

@@ -75,7 +75,7 @@ class Front:
         task.add_done_callback(self._sending.discard)
 
     async def close(self) -> None:
-        """Finish the requests that were received, and close all connections."""
+        """Finish the requests that were received, and close all connections once their clients have the answers."""
         self.closing = True
         for connection in list(self.connections):
             connection.close_if_idle()
@@ -84,6 +84,9 @@ class Front:
             await self.finished.wait()
         for connection in list(self.connections):
             connection.close()
+        while self.connections:
+            self.finished.clear()
+            await self.finished.wait()
 
 
 class Connection(asyncio.Protocol):
@@ -125,6 +128,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._writable.set()
         self._front.connections.discard(self)
+        self._front.finished.set()
 
     def pause_writing(self) -> None:
         """Wait for the client to take what was sent."""

@@ -194,6 +194,20 @@ def test_sigterm_answers_what_is_in_flight_and_refuses_what_is_new(start_server,
     wait_until(lambda: not any(map(lives, descendants)), "no process is left")
 
 
+def test_sigterm_waits_for_a_client_that_is_still_reading_its_answer(start_server, write_model):
+    size = 6_000_000
+    code = f"def model_fn(model_dir): return None\ndef transform_fn(*_, a=0, b=0, c=0): return b'x' * {size}\n"
+    server = start_server(write_model(code), "--workers", "1").wait_until_listening()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client, client.makefile("rb") as answer:
+        client.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        assert answer.readline() == b"HTTP/1.1 200 \r\n"
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not _accepts(server.port), "nobody new is let in")
+        rest = answer.read()
+    assert rest.endswith(b"\r\n\r\n" + b"x" * size)
+    assert server.wait() == 0
+
+
 def _accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=10).close()
