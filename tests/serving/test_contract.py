@@ -20,7 +20,7 @@ import pytest
 import torch
 
 CONTRACT = Path(__file__).parent / "contract"
-FILES = ("cases.jsonl", "forms_and_values.jsonl")
+FILES = ("cases.jsonl", "forms_and_values.jsonl", "handlers_and_paths.jsonl")
 CASES = [json.loads(line) for file in FILES for line in (CONTRACT / file).read_text().splitlines()]
 
 
