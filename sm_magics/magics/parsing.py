@@ -221,7 +221,7 @@ def _expression(text: str) -> str:
             if token.type == tokenize.COMMENT:
                 text = text[: token.start[1]]
                 break
-    except (tokenize.TokenError, SyntaxError):
+    except (tokenize.TokenError, SyntaxError, UnicodeError):  # the last from 3.13.0's own, for a lone carriage return
         pass  # no expression; who evaluates it says so
     return text.rstrip("; \t")
 

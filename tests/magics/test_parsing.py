@@ -252,6 +252,7 @@ def test_a_mistyped_option_is_not_taken_for_an_expression(line):
 
 
 @given(st.text())
+@example("0\r\x80")
 def test_any_line_is_options_and_a_rest_or_a_usage_error(line):
     try:
         _, rest = parsing.parse_leading(sm_send, line)
