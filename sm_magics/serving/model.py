@@ -48,7 +48,7 @@ class Model:
     Parameters
     ----------
     directory
-        The model directory: the current one, and with its ``code/`` first on ``sys.path``.
+        The model directory: the current one, and with its ``code/`` on ``sys.path``.
     allow_pickle
         Whether the default ``input_fn`` may unpickle the objects in an ``application/x-npy`` body. The container
         does, so that whoever can send a request can run code.

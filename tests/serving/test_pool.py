@@ -313,7 +313,8 @@ def test_worker_sees_its_model_and_nothing_of_the_server(loop, make_pool, tmp_pa
         assert "AWS_SECRET_ACCESS_KEY" not in environ
         assert await see(pool, "os.getcwd()") == model
         path = await see(pool, "sys.path")
-        assert path[:2] == [f"{model}/code", model]
+        assert Path(path[0]).name == "sagemaker_pytorch_serving_container"  # as in the container
+        assert path[1:3] == [f"{model}/code", model]
         assert not {"", str(Path.cwd())} & set(path) - {str(Path(__file__).parents[2])}
         assert await see(pool, "__import__('torch').get_num_threads()") == 1
         descriptors = await see(
