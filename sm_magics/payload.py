@@ -13,6 +13,10 @@ JSON = "application/json"
 CSV = "text/csv"
 NPY = "application/x-npy"
 
+LARGEST = 25_000_000
+"""Bytes that a real-time endpoint takes at most (SageMaker's quotas); a serverless one takes 4 MB, and the container
+itself 6,553,500 bytes unless ``TS_MAX_REQUEST_SIZE`` says otherwise."""
+
 
 def encode(value: Any, content_type: str = JSON) -> bytes:
     """Return a value as a request's body.

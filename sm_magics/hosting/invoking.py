@@ -140,7 +140,7 @@ def _explained(error: ClientError, endpoint_name: str, connection: Connection) -
     if code in _TOO_LARGE:
         return PayloadError(
             f"The request is too large for {endpoint_name}: {message}",
-            hint="%sm_predict x[:8]    # fewer at once: 6 MiB at the most, 4 MiB where it is serverless",
+            hint="%sm_predict x[:8]    # fewer at once: 25 MB at the most, 4 MB where it is serverless",
         )
     if code == "ModelNotReadyException":
         return PredictionError(

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from sm_magics.authoring import Author, CodeFolder, Finding
 from sm_magics.authoring.origins import Cell
 from sm_magics.errors import PackagingError, PayloadError
-from sm_magics.payload import JSON, encode
+from sm_magics.payload import JSON, LARGEST, encode
 from sm_magics.progress import Listener, Progress, ignore
 from sm_magics.serving.client import ParentClient
 from sm_magics.serving.layout import model_directory, requirements_file
@@ -36,9 +36,6 @@ from .proving import agreement, comparing, like_container, memory, tracing, tria
 from .proving.container import Container, installed, skew
 from .proving.importable import importable, not_installed
 from .report import FAILED, PASSED, SKIPPED, WARNING, Failure, Frame, Measures, Report, Status, Step
-
-LARGEST_REQUEST = 25_000_000
-"""Bytes that a real-time endpoint takes at most (SageMaker's quotas)."""
 
 TOLERANCE = 1e-4
 _OK = 200
@@ -247,12 +244,12 @@ class _Proof:
             return None
         limit = Settings.from_environ(self._asked.environ).max_request
         what = f"The sample has {len(body):,} bytes as {self._asked.content_type}"
-        if len(body) > LARGEST_REQUEST:
+        if len(body) > LARGEST:
             fix = "Send less, or use asynchronous inference or batch transform."
             self._fail("call", f"{what}, more than a real-time endpoint takes.", fix=fix)
         if len(body) > limit:
             fix = f"It takes {limit:,} unless the container's environment says more."
-            paste = f"--env TS_MAX_REQUEST_SIZE={LARGEST_REQUEST}"
+            paste = f"--env TS_MAX_REQUEST_SIZE={LARGEST}"
             self._fail("call", f"{what}: the container answers 413.", fix=fix, paste=paste)
         return body
 

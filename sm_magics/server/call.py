@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sm_magics.hosting import names, places
+from sm_magics.payload import LARGEST
 from sm_magics.settings import LOCAL, resolve
 
 from .places import Place
 from .problems import Problem, Refused, invalid
 from .state import State
-
-LARGEST = 6 * 1024 * 1024
-"""Bytes that InvokeEndpoint takes (SageMaker Runtime's API reference)."""
 
 _LONGEST_BODY = LARGEST * 4 // 3 + 65536
 _MOST_PLACES = 8
@@ -151,7 +149,7 @@ def too_large(size: int) -> Refused:
         Problem(
             413,
             "PayloadTooLarge",
-            f"The payload has {size / 2**20:.1f} MiB, and SageMaker takes 6 MiB at the most.",
+            f"The payload has {size / 1e6:.1f} MB, and SageMaker takes 25 MB at the most.",
             "%sm_predict x[:8]    # fewer at once",
         )
     )

@@ -304,7 +304,7 @@ def test_a_request_that_is_too_large_says_how_large_it_may_be():
     error = refused("413", "HTTP content length exceeded 6291456 bytes.")
     with pytest.raises(PayloadError, match="6291456") as caught:
         invoking.invoke("digits", 1, connected(Runtime(error)))
-    assert "6 MiB" in caught.value.hint
+    assert "25 MB" in caught.value.hint
 
 
 def test_a_model_that_is_not_loaded_yet_is_said_to_be():

@@ -95,7 +95,7 @@ async def test_a_payload_that_makes_no_sense_is_refused(ask, as_aws):
 
 
 async def test_a_payload_is_no_larger_than_sagemaker_takes(ask):
-    largest = 6 * 1024 * 1024
+    largest = 25_000_000
     answer = await ask("endpoints", "local", "served", "predictions", send={"body": "x" * (largest + 1)})
     assert (answer.status, answer.error["code"]) == (413, "PayloadTooLarge")
     answer = await ask("endpoints", "local", "served", "predictions", send=b" " * (largest * 2))
