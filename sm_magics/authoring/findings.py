@@ -28,6 +28,7 @@ CODES = {
     "SM123": "A call that needs a GPU",
     "SM131": "A file hides a module that the container needs",
     "SM132": "The script imports itself",
+    "SM133": "A file that a module of the container hides",
     "SM141": "An import that nothing provides",
     "SM142": "A requirement without a version",
     "SM143": "A requirement that needs another torch",
@@ -83,6 +84,11 @@ class Finding:
     section: str = ""
     cell_line: int = 0
     quoted: str = ""
+
+    @property
+    def place(self) -> str:
+        """The file, and the line where there is one: ``code/inference.py:3``."""
+        return f"{self.path}:{self.line}" if self.line else self.path
 
 
 def is_silenced(finding: Finding, source: str) -> bool:

@@ -263,10 +263,10 @@ def _check_code(folder: CodeFolder, fitting: Fit, notebook: Notebook) -> list[st
         and not _is_never_called(folder, finding)
     ]
     if errors:
-        lines = "\n".join(f"  {item.path}:{item.line}: {item.code} {item.message}" for item in errors)
+        lines = "\n".join(f"  {item.place}: {item.code} {item.message}" for item in errors)
         hint = _advised(errors[:1], folder, notebook)[0].fix
         raise InferenceScriptError(f"The container would refuse what is in code/:\n{lines}", hint=hint)
-    return [f"{finding.path}:{finding.line}: {finding.message}" for finding in found]
+    return [f"{finding.place}: {finding.message}" for finding in found]
 
 
 def _advised(findings: Iterable[Finding], folder: CodeFolder, notebook: Notebook) -> list[Finding]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
-from sm_magics.authoring.checks.files import check_layout, check_module
+from sm_magics.authoring.checks.files import HIDING, check_layout, check_module
 from sm_magics.authoring.findings import Finding
 
 
@@ -86,6 +89,24 @@ def test_source_that_does_not_parse_is_one_finding():
 )
 def test_a_file_that_hides_a_module_is_found(path, found):
     assert [finding.code for finding in check_layout([path])] == (["SM131"] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("code/serving.py", True), ("code/torchserve/__init__.py", True), ("code/lib/serving.py", False)],
+)
+def test_a_file_that_the_containers_own_module_hides_is_found(path, found):
+    assert [finding.code for finding in check_layout([path])] == (["SM133"] if found else [])
+
+
+def test_a_finding_says_where_it_is():
+    assert check_layout(["code/serving.py"])[0].place == "code/serving.py"
+    assert check_module("x = missing\n")[0].place == "code/inference.py:1"
+
+
+def test_the_modules_that_hide_the_users_are_the_toolkits():
+    toolkit = Path(importlib.util.find_spec("sagemaker_pytorch_serving_container").origin).parent
+    assert {path.stem for path in toolkit.glob("*.py")} - {"__init__"} == set(HIDING)
 
 
 def test_importing_the_script_itself_is_found():

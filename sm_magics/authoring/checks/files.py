@@ -31,6 +31,12 @@ _NEEDED = {
     "sagemaker_pytorch_serving_container", "scipy", "six", "torch", "ts",
 }  # fmt: skip
 
+HIDING = frozenset({
+    "default_pytorch_inference_handler", "handler_service", "serving", "torchserve", "ts_environment", "ts_parameters",
+})  # fmt: skip
+"""Modules of the container's toolkit whose directory comes even before ``code/`` on a worker's search path
+(``sagemaker_pytorch_serving_container``: TorchServe starts the handler service from there)."""
+
 
 def check_module(source: str, path: str = "code/inference.py", image: Image | None = None) -> tuple[Finding, ...]:
     """Return what is wrong with one Python file.
@@ -58,10 +64,10 @@ def check_module(source: str, path: str = "code/inference.py", image: Image | No
 
 
 def check_layout(paths: Iterable[str]) -> tuple[Finding, ...]:
-    """Return which files hide a module that the container needs; ``paths`` are relative to the model directory.
+    """Return which files hide a module that the container needs, or are hidden by one of its own.
 
-    The container puts ``code/`` at the front of the module search path, before the standard library
-    (``PYTHONPATH``, in ``sagemaker_pytorch_serving_container/torchserve.py``).
+    ``paths`` are relative to the model directory. The container puts ``code/`` before the standard library on the
+    module search path (``PYTHONPATH``, in ``sagemaker_pytorch_serving_container/torchserve.py``).
     """
     found = []
     for path in sorted(paths):
@@ -78,9 +84,17 @@ def check_layout(paths: Iterable[str]) -> tuple[Finding, ...]:
                     "SM131",
                     "error",
                     f"{path} hides the module {name}: the container would import this file instead of it.",
-                    f"Give the file another name, such as {'/'.join(['code', f'my_{name}', *parts[1:]])}"
-                    + ("" if is_package else ".py")
-                    + ".",
+                    _another_name(parts, name, is_package=is_package),
+                    path=path,
+                )
+            )
+        elif name in HIDING:
+            found.append(
+                Finding(
+                    "SM133",
+                    "error",
+                    f"{path} is hidden by the container's own module {name}: importing it gives that one.",
+                    _another_name(parts, name, is_package=is_package),
                     path=path,
                 )
             )
@@ -95,6 +109,11 @@ def check_layout(paths: Iterable[str]) -> tuple[Finding, ...]:
                 )
             )
     return tuple(found)
+
+
+def _another_name(parts: tuple[str, ...], name: str, *, is_package: bool) -> str:
+    other = "/".join(["code", f"my_{name}", *parts[1:]])
+    return f"Give the file another name, such as {other}{'' if is_package else '.py'}."
 
 
 def unreadable(path: str, error: Exception) -> Finding:
