@@ -40,10 +40,7 @@ from .report import FAILED, PASSED, SKIPPED, WARNING, Failure, Frame, Measures, 
 TOLERANCE = 1e-4
 _OK = 200
 _LOAD, _CALL = "loads in a clean process", "answers the sample"
-NOTHING: Any = object()
-"""Stands for an expectation that is not given: None is one."""
-
-
+NOTHING: Any = object()  # stands for an expectation that is not given: None is one
 _UNKNOWN = Container()
 _NOBODY = Author()
 

@@ -12,13 +12,13 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Coroutine
-from functools import lru_cache
 from typing import NamedTuple, cast
 
 import httptools
 
 from .encoding import LAST_CHUNK, encode, encode_chunk, encode_head, has_body
 from .headers import aggregated
+from .hosts import is_loopback
 from .known import KnownHeads
 from .messages import Answer, Request
 from .stream import Stream, StreamBroken
@@ -252,7 +252,7 @@ class Connection(asyncio.Protocol):
         if too_long or version == "0.9":
             self._refusal = _invalid()
             return
-        if self._on_port and not _is_loopback(self._fields.get(b"host")):
+        if self._on_port and not is_loopback(self._fields.get(b"host")):
             self._refusal = Answer.error(403, "ForbiddenException", "This server answers to loopback addresses only.")
             return
         length = self._fields.get(b"content-length")
@@ -390,15 +390,6 @@ class Connection(asyncio.Protocol):
             if self._transport is not None and not received.chunked:
                 self._transport.abort()
         self._go_on()
-
-
-@lru_cache(maxsize=64)
-def _is_loopback(host: bytes | None) -> bool:
-    """Return whether a Host is this machine's: a web page whose name leads here (DNS rebinding) names its own."""
-    if not host:
-        return True
-    name = re.sub(rb":\d*$", b"", host.strip()).strip(b"[]").lower()
-    return name in {b"localhost", b"::1"} or re.fullmatch(rb"127(\.\d{1,3}){3}", name) is not None
 
 
 def _invalid() -> Answer:
