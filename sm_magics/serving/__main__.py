@@ -34,6 +34,7 @@ from .pool import WorkerPool
 from .requirements import RequirementsFailed, check
 from .routes import ModelServer
 from .settings import Settings
+from .unbuffered import unbuffered
 
 _LOAD_FAILED, _REQUIREMENTS_FAILED = 3, 4
 _LAST_WORDS = 1.0  # seconds for what is on its way to the clients, however little of the time to drain is left
@@ -255,4 +256,5 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
+    sys.stdout = unbuffered(sys.stdout.fileno())
     sys.exit(main())

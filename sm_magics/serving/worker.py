@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import io
 import json
 import logging
 import os
@@ -33,6 +32,7 @@ from .layout import model_directory
 from .messages import LENGTHS_SIZE, Assignment, Headers, Parts, frame, lengths
 from .model import Model
 from .settings import cores, inherited
+from .unbuffered import unbuffered
 
 _SHORT = 1 << 16  # bytes: cheaper to copy than to send by themselves
 
@@ -78,15 +78,10 @@ def _take_over(log: int) -> None:
     os.close(null)
     os.close(log)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout, sys.stderr = _unbuffered(1), _unbuffered(2)
+    sys.stdout, sys.stderr = unbuffered(1), unbuffered(2)
     faulthandler.enable(file=2)
     # As TorchServe configures its workers: handlers that log show up like those that print.
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO, force=True)
-
-
-def _unbuffered(descriptor: int) -> io.TextIOWrapper:
-    raw = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def _load(assignment: Assignment, connection: socket.socket) -> Model | None:
