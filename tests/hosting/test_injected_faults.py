@@ -372,9 +372,38 @@ def answering(place, instead):
     )
 
 
-@pytest.mark.parametrize("wait", [True, False])
-def test_an_update_that_is_not_known_everywhere_yet_is_no_rollback(place, name, pack, faults, wait):
+GATED = """
+import json
+import time
+from pathlib import Path
+
+def model_fn(model_dir):
+    while not Path({place!r}).exists():
+        time.sleep(0.01)
+    return "two"
+
+def transform_fn(model, body, content_type, accept):
+    return json.dumps([model, json.loads(body)]), "application/json"
+"""
+
+
+@pytest.fixture
+def deployed(place, name, pack):
+    """The name of an endpoint that is in service."""
     run(pack("one"), name, place)
+    return name
+
+
+@pytest.fixture
+def gated(pack, tmp_path):
+    """A package, and the file without which it does not load."""
+    gate = tmp_path / "may load"
+    return pack(code=GATED.format(place=str(gate))), gate
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_an_update_that_is_not_known_everywhere_yet_is_no_rollback(place, deployed, gated, faults, wait):
+    name, (two, may_load) = deployed, gated
     client = connect(place).session.client("sagemaker")
     former, looks = client.describe_endpoint(EndpointName=name), []
 
@@ -382,16 +411,18 @@ def test_an_update_that_is_not_known_everywhere_yet_is_no_rollback(place, name, 
         if "UpdateEndpoint" not in faults.calls:
             return None
         looks.append(answer)
-        # If it is still on its way by then, a place that does not know yet answers after one that does.
+        # A place that does not know yet answers after one that does, and while the update is on its way.
+        if len(looks) == 4:
+            may_load.touch()
         return former if len(looks) in {1, 2, 4} else None
 
     answering(place, stale)
     statuses = []
-    endpoint = run(pack("two"), name, place, wait=wait, listener=statuses.append)
+    endpoint = run(two, name, place, wait=wait, listener=statuses.append)
     if not wait:
         assert (endpoint.fetch().status, endpoint.is_rolled_back) == ("Updating", False)
         endpoint.wait(listener=statuses.append)
-    assert len(looks) > 2
+    assert len(looks) > 4
     assert endpoint.predict(1).value == ["two", 1]
     told = [event.status for event in statuses if isinstance(event, StatusChanged)]
     assert told == ["Updating", "InService"]
