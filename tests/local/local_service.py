@@ -13,13 +13,14 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
 import botocore.config
+import psutil
 
 PATIENCE = 60.0
 BUCKET = "sagemaker-tests"
@@ -38,6 +39,15 @@ def predict_fn(data, factor):
 def output_fn(prediction, accept):
     return json.dumps(prediction)
 """
+
+
+def gone(processes: Iterable[psutil.Process]) -> bool:
+    """Tell whether none of them runs. One that has ended but was not waited for does not."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end between two looks
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                return False
+    return True
 
 
 def wait_until(look: Any, *, what: str) -> Any:

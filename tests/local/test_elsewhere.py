@@ -9,7 +9,7 @@ import json
 import psutil
 import pytest
 from botocore.exceptions import ClientError
-from local_service import wait_until
+from local_service import gone, wait_until
 
 from sm_magics.local.elsewhere import child as elsewhere
 from sm_magics.local.elsewhere.child import Elsewhere
@@ -68,7 +68,7 @@ def test_other_services_are_there_when_somebody_asks(own_service):
     assert refused(roles.get_role, RoleName="none")[::2] == ("NoSuchEntity", 404)
     # It ends with the service, however that ends.
     own_service.kill()
-    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, what="moto gone")
+    wait_until(lambda: gone([child]), what="moto gone")
 
 
 @with_moto
@@ -79,7 +79,7 @@ def test_it_is_started_again_when_it_died_and_errors_are_its_own(own_service):
     child = moto_of(own_service)
     assert child
     child.kill()
-    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, what="moto gone")
+    wait_until(lambda: gone([child]), what="moto gone")
     code, _, status = wait_until(lambda: refused(queues.get_queue_url, QueueName="mine"), what="an answer")
     assert code in {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
     assert status == 400

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from botocore.exceptions import ClientError
-from local_service import DOUBLE, Service, wait_until
+from local_service import DOUBLE, Service, gone, wait_until
 
 from sm_magics.home import ServiceAddress
 from sm_magics.local.service import AlreadyRunningError, is_running, only_one
@@ -25,10 +25,6 @@ HELD = "import time\ndef model_fn(model_dir):\n    time.sleep(600)\n"
 
 def processes_of(service) -> list[psutil.Process]:
     return psutil.Process(service.process.pid).children(recursive=True)
-
-
-def gone(processes) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
 def mode(path: Path) -> int:

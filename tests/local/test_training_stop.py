@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 from botocore.exceptions import ClientError
-from local_service import wait_until
+from local_service import gone, wait_until
 from training_jobs import described, ended, keys, log, request, train, unpacked, wait_for_line
 
 #: Saves what it has when it is told to stop.
@@ -42,10 +42,6 @@ def processes(service, name) -> list[psutil.Process]:
 
     [line] = wait_until(look, what="the processes' ids")
     return [psutil.Process(int(pid)) for pid in line.split()[1:]]
-
-
-def gone(found) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in found)
 
 
 def test_a_job_that_is_stopped_keeps_what_it_saves(service):
