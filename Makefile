@@ -40,7 +40,7 @@ check-frontend: $(FRONTEND)
 	cd labextension && $(BIN)/jlpm check
 
 unit: $(FRONTEND)
-	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist loadfile
 
 browser: $(FRONTEND)
 	$(BIN)/python scripts/chromium.py
