@@ -19,8 +19,7 @@ from sm_magics.progress import Listener, Progress
 from .archive import Member
 from .fitting import Fit
 from .records import Records
-from .tar.ahead import Ahead
-from .tar.gzipping import Buffer
+from .tar.gzipping import Buffer, Output
 from .tar.hashing import digest_of_file, hasher
 from .tar.replacing import explained, replacing
 from .tar.tail import Index, read_index
@@ -112,15 +111,12 @@ class _Copy:
     """The model file, written while the archive is."""
 
     def __init__(self, file: BinaryIO, place: Path, report: Callable[[int], None]) -> None:
-        self._file, self._place, self._report = file, place, report
-        self._ahead, self._written = Ahead(file.fileno()), 0
+        self._output, self._partial, self._place, self._report = Output(file), Path(file.name), place, report
 
     def write(self, piece: Buffer) -> None:
         """Write a part of it."""
-        with explained(self._place, _ELSEWHERE, Path(self._file.name)):  # it may lie on another disk than the archive
-            self._file.write(piece)
-            self._written += len(piece)
-            self._ahead.reached(self._written)
+        with explained(self._place, _ELSEWHERE, self._partial):  # it may lie on another disk than the archive
+            self._output.write(piece)
         self._report(len(piece))
 
 

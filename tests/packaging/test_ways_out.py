@@ -79,13 +79,13 @@ def test_hints_call_the_model_by_its_name(tmp_path):
     assert caught.value.hint.startswith('mt.to_empty(device="cpu") ')
 
 
-@pytest.mark.parametrize(("module", "option"), [("saving", "--model-dir"), ("tar.gzipping", "--archive")])
+@pytest.mark.parametrize(("module", "option"), [("saving", "--model-dir"), ("archive", "--archive")])
 def test_a_full_disk_names_the_option_for_the_file_that_found_no_room(tmp_path, monkeypatch, module, option):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    ahead = SimpleNamespace(reached=full)
-    monkeypatch.setattr(f"sm_magics.packaging.{module}.Ahead", lambda _descriptor: ahead)
+    output = SimpleNamespace(write=full, written=0)
+    monkeypatch.setattr(f"sm_magics.packaging.{module}.Output", lambda _file: output)
     with pytest.raises(PackagingError, match="no space left") as caught:
         package(nn.Linear(1, 1), model_dir=tmp_path, namespace={})
     assert f"{option} ANOTHER_DIRECTORY" in caught.value.hint

@@ -45,11 +45,10 @@ class Output:
         size = sum(map(len, buffers))
         if self._descriptor < 0:
             self._file.write(b"".join(buffers))
-            self.written += size
-            return
-        self._write_all(buffers, size)
+        else:
+            self._write_all(buffers, size)
+            self._ahead.reached(self.written + size)
         self.written += size
-        self._ahead.reached(self.written)
 
     def _write_all(self, buffers: Sequence[Buffer], size: int) -> None:
         done = os.writev(self._descriptor, buffers)
