@@ -19,6 +19,7 @@ from .script import Script
 from .slicing.bindings import bindings, definitions, imports, reads
 from .slicing.values import Values
 from .source import parse
+from .torch_modules import is_module
 from .written import Taken
 
 SECTION = "notebook_names"
@@ -110,14 +111,7 @@ def notebook_names(
 
 def _model(namespace: Mapping[str, object]) -> str:
     """Return the variable that holds the notebook's torch module, if there is one; imports nothing."""
-    found = [
-        name
-        for name, value in namespace.items()
-        if not name.startswith("_")
-        and any(
-            (kind.__module__, kind.__name__) == ("torch.nn.modules.module", "Module") for kind in type(value).__mro__
-        )
-    ]
+    found = [name for name, value in namespace.items() if not name.startswith("_") and is_module(type(value))]
     return found[0] if len(found) == 1 else "MODEL"
 
 

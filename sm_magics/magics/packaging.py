@@ -103,11 +103,9 @@ def resolve(session: SmMagics, expression: str, command: str = "%sm_package") ->
 
 def model_variables(session: SmMagics) -> list[str]:
     """Return the names of variables that hold a torch module. Imports nothing: without torch there is none."""
-    return session.variables(lambda value: any(_is_module(kind) for kind in type(value).__mro__))
+    from sm_magics.authoring.torch_modules import is_module
 
-
-def _is_module(kind: type) -> bool:
-    return kind.__name__ == "Module" and kind.__module__ == "torch.nn.modules.module"
+    return session.variables(lambda value: is_module(type(value)))
 
 
 def _name(expression: str, model: Any) -> str:

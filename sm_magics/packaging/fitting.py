@@ -14,11 +14,12 @@ from sm_magics.authoring import CodeFolder, LoadedBy, Script, code_expectations
 from sm_magics.authoring.notebook_names import OBJECTS_SECTION, unknown
 from sm_magics.authoring.slicing.values import OBJECTS
 from sm_magics.authoring.source import parse
+from sm_magics.authoring.torch_modules import is_module
 from sm_magics.errors import InferenceScriptError, PackagingError, UnsupportedModelError
 
 from .archive import SCRIPT
 from .records import Records
-from .subject import Subject, is_module
+from .subject import Subject
 from .suggestions import own_model_fn
 
 FORMATS = ("state_dict", "torchscript", "module")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sm_magics.authoring.torch_modules import is_module
 from sm_magics.errors import UnsupportedModelError
 
 from .saved import recognise
@@ -95,11 +96,6 @@ def _refusal(value: Any, namespace: Mapping[str, Any]) -> UnsupportedModelError:
         f"This is {what}, which is no PyTorch model, and there is none here.",
         hint="model = Net()   # a torch.nn.Module, a ScriptModule, a state_dict, or the path of a saved one",
     )
-
-
-def is_module(cls: type) -> bool:
-    """Return whether a class is a kind of ``nn.Module``, without importing torch for the question."""
-    return any(base.__module__ == "torch.nn.modules.module" and base.__name__ == "Module" for base in cls.__mro__)
 
 
 def _needs_no_arguments(cls: type) -> bool:
