@@ -11,7 +11,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, TypeAlias
 
@@ -22,7 +22,7 @@ from .ahead import Ahead
 PIECE = 2 << 20  # stays in a core's cache from reading to writing
 # Linux keeps what is written at once in one piece of memory. Pieces of 2 MiB are what a virtual machine that has a
 # balloon gives back to its host: getting them again takes ten times as long as writing.
-_AT_ONCE = 256 << 10
+_AT_ONCE = 272 << 10  # four stored blocks
 _STORED_MAX = 0xFFFF  # bytes in one stored block, RFC 1951 §3.2.4
 _WORTH_DEFLATING = 1 / 3  # fp32 weights come to about 0.93, some to 0.75; deflating a gigabyte takes half a minute
 _SAMPLE = 4096
@@ -49,32 +49,37 @@ class Output:
         if self._descriptor < 0:
             self._file.write(b"".join(buffers))
         else:
-            rest = [memoryview(buffer) for buffer in buffers]
-            while rest := _after(rest, os.writev(self._descriptor, _first(rest, _AT_ONCE))):
-                pass
+            for batch in _batches(buffers):
+                self._write_all(batch)
             self._ahead.reached(self.written + size)
         self.written += size
 
+    def _write_all(self, buffers: Sequence[memoryview]) -> None:
+        done, size = os.writev(self._descriptor, buffers), sum(map(len, buffers))
+        while done < size:  # a disk that is nearly full, a pipe
+            rest = []
+            for buffer in buffers:
+                if done < len(buffer):
+                    rest.append(buffer[done:])
+                done = max(0, done - len(buffer))
+            buffers, size = rest, sum(map(len, rest))
+            done = os.writev(self._descriptor, buffers)
 
-def _first(buffers: Sequence[memoryview], size: int) -> list[memoryview]:
-    """Return what of the buffers makes up the first bytes."""
-    found = []
+
+def _batches(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:
+    """Yield the buffers in order, as much of them at a time as is written at once."""
+    batch: list[memoryview] = []
+    size = 0
     for buffer in buffers:
-        found.append(buffer[:size])
-        size -= len(found[-1])
-        if not size:
-            break
-    return found
-
-
-def _after(buffers: Sequence[memoryview], done: int) -> list[memoryview]:
-    """Return what of the buffers comes after the first bytes."""
-    rest = []
-    for buffer in buffers:
-        if done < len(buffer):
-            rest.append(buffer[done:])
-        done = max(0, done - len(buffer))
-    return rest
+        for start in range(0, len(buffer), _AT_ONCE):
+            part = memoryview(buffer)[start : start + _AT_ONCE]
+            if batch and size + len(part) > _AT_ONCE:
+                yield batch
+                batch, size = [], 0
+            batch.append(part)
+            size += len(part)
+    if batch:
+        yield batch
 
 
 class GzipMember:
