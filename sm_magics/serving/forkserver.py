@@ -26,6 +26,7 @@ import sys
 import traceback
 from typing import Any, NoReturn, cast
 
+from .deferred import import_decoder
 from .lifeline import end_with
 from .messages import LENGTHS_SIZE, Assignment, frame, lengths
 
@@ -190,6 +191,7 @@ def main(path: str, owner: int) -> None:
     end_with(owner)  # and standard input tells elsewhere than on Linux
     server = ForkServer(path)  # listens at once: who connects early waits in the backlog
     try:
+        import_decoder()
         from . import worker
     except BaseException:  # noqa: BLE001 - told to the owner
         server.tell_owner({"failed": traceback.format_exc()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import http.client
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+import scipy.sparse
 
 LOAD_FAILED = 3
 DEFAULT_MODEL = Path(__file__).parent / "contract" / "models" / "ts_default"
@@ -279,3 +281,27 @@ def test_environment_of_the_handlers_is_clean(start_server, write_model):
     assert seen["PATH"] == os.environ["PATH"]
     assert seen["PYTHONPATH"] == str(model / "code")
     assert "SAGEMAKER_PROGRAMM" in server.wait_for_line("is it misspelt")
+
+
+SPARSE = """
+import json, sys
+print("before:", [name for name in sys.modules if name.startswith("scipy")])
+from sagemaker_inference import decoder
+def model_fn(model_dir): return None
+def input_fn(body, content_type): return decoder.decode(body, content_type)
+def predict_fn(matrix, model):
+    import scipy.sparse
+    return [type(matrix) is scipy.sparse.csr_matrix, matrix.toarray().tolist()]
+def output_fn(prediction, accept): return json.dumps(prediction)
+"""
+
+
+def test_scipy_is_imported_once_somebody_needs_it(start_server, write_model):
+    server = start_server(write_model(SPARSE)).wait_until_listening()
+    body = io.BytesIO()
+    scipy.sparse.save_npz(body, scipy.sparse.csr_matrix([[0, 2], [0, 0]]))
+
+    reply = server.send(headers=[("Content-Type", "application/x-npz")], body=body.getvalue())
+
+    assert json.loads(reply.body) == [True, [[0, 2], [0, 0]]]
+    server.wait_for_line("before: []")
