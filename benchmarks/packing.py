@@ -152,6 +152,7 @@ from sm_magics.packaging import Package
 from sm_magics.settings import Settings
 connection = connect(Settings(region="us-west-2", bucket="models"))
 s3 = boto3.client("s3")
+assert connection.account and connection.client("s3").head_bucket(Bucket="models")  # as warm as boto3's is by then
 def empty():
     for found in s3.list_objects_v2(Bucket="models").get("Contents", []):
         s3.delete_object(Bucket="models", Key=found["Key"])

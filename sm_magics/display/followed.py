@@ -184,9 +184,7 @@ def _phases(known: Known) -> list[Phase]:
 
 def _service(known: Known) -> list[Part]:
     measured, endpoint = known.measured, known.endpoint
-    instances = sum(int(variant.get("CurrentInstanceCount", 0)) for variant in endpoint.variants)
-    pairs = [("workers" if endpoint.where == LOCAL else "instances", str(instances))]
-    pairs += [("requests, 1 h", f"{measured.requests:,}"), ("errors", f"{measured.errors:,}")]
+    pairs = [_capacity(endpoint), ("requests, 1 h", f"{measured.requests:,}"), ("errors", f"{measured.errors:,}")]
     if measured.median is not None and measured.slowest is not None:
         pairs.insert(1, ("p50 / p99", f"{duration(measured.median)} / {duration(measured.slowest)}"))
     if endpoint.where != LOCAL and known.cost.per_hour is not None:
@@ -196,6 +194,17 @@ def _service(known: Known) -> list[Part]:
     if sum(value is not None for value in measured.latencies) > 1:
         parts.append(plots.sparkline(measured.latencies, "Model latency, the last hour"))
     return parts
+
+
+def _capacity(endpoint: Endpoint) -> tuple[str, str]:
+    """Return on how many it runs; a serverless one has no instances, and a limit instead."""
+    variants = endpoint.variants
+    if endpoint.where == LOCAL:
+        return "workers", str(sum(int(one.get("CurrentInstanceCount", 1)) for one in variants))
+    limits = [one["CurrentServerlessConfig"] for one in variants if one.get("CurrentServerlessConfig")]
+    if limits:
+        return "max concurrency", str(sum(int(one.get("MaxConcurrency", 0)) for one in limits))
+    return "instances", str(sum(int(one.get("CurrentInstanceCount", 0)) for one in variants))
 
 
 def usually(least: float, most: float) -> str:

@@ -247,6 +247,8 @@ def explained(value: Diagnosis) -> list[Part]:
 
 
 def _variant(variant: dict[str, object]) -> tuple[object, ...]:
+    if "CurrentServerlessConfig" in variant:
+        return variant.get("VariantName", ""), "serverless"
     count = variant.get("CurrentInstanceCount", 0)
     return variant.get("VariantName", ""), f"{count} instance{'' if count == 1 else 's'}"
 

@@ -73,6 +73,14 @@ def test_in_service_it_shows_how_it_does():
     assert "Starting" not in text
 
 
+def test_a_serverless_endpoint_has_a_limit_and_no_instances():
+    variants = ({"VariantName": "A", "CurrentServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}},)
+    text = said(Known(endpoint(variants=variants), variants=(Variant("A", "", 0, 1.0, IMAGE),)))
+    assert "5 max concurrency" in text
+    assert "instance" not in text
+    assert "1 workers" in said(Known(endpoint(where="local", variants=variants)))
+
+
 def test_what_it_costs_is_shown_where_that_is_known():
     text = said(Known(endpoint(), cost=Cost("ml.m5.large", Decimal("0.12"), Decimal("2.761"))))
     assert "$0.12 an hour · $2.76 so far" in text
