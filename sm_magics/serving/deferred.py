@@ -16,6 +16,8 @@ class _SciPy(ModuleType):
     """Stands for SciPy in the toolkit's decoder, and there alone."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # what looks at any module does not want it imported
         return importlib.import_module(f"scipy.{name}")
 
 
