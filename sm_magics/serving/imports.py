@@ -16,6 +16,7 @@ from typing import Any
 # What the interpreter itself brings under names that sys.stdlib_module_names does not have, and our stand-in for
 # TorchServe's Python package.
 _ALWAYS = {"__main__", "__mp_main__", "sitecustomize", "usercustomize", "ts"}
+_BUILD = "_sysconfigdata_"  # how the interpreter was built, for sysconfig; the platform's name follows
 
 
 def restrict(names: Iterable[str], *, own: Sequence[str]) -> None:
@@ -33,10 +34,14 @@ def restrict(names: Iterable[str], *, own: Sequence[str]) -> None:
     """
     allowed = {*names, *sys.stdlib_module_names, *sys.builtin_module_names, *_ALWAYS}
     for name in list(sys.modules):
-        if name.partition(".")[0] not in allowed:
+        if not _is_allowed(name, allowed):
             del sys.modules[name]
     below = tuple(f"{directory}/" for directory in own)
     sys.meta_path[:] = [_Only(finder, allowed, below) for finder in sys.meta_path]
+
+
+def _is_allowed(name: str, allowed: Collection[str]) -> bool:
+    return name.partition(".")[0] in allowed or name.startswith(_BUILD)
 
 
 class _Only(MetaPathFinder):
@@ -54,7 +59,7 @@ class _Only(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         spec: ModuleSpec | None = self._inner.find_spec(fullname, path, target)
-        if spec is None or fullname.partition(".")[0] in self._allowed or self._is_own(spec):
+        if spec is None or _is_allowed(fullname, self._allowed) or self._is_own(spec):
             return spec
         return None
 

@@ -288,6 +288,17 @@ def test_a_declared_package_is_importable_with_what_it_requires(notebook, proven
     assert report.passed, report.failure
 
 
+def test_all_of_the_standard_library_is_importable_with_what_it_looks_up_by_itself(proven, write):
+    write(
+        "import importlib, sysconfig\n\n"
+        "def predict_fn(data, model):\n"
+        "    importlib.reload(sysconfig).get_config_vars()\n"  # a module named after the platform has them
+        "    return model(data)\n"
+    )
+    report = proven(container=Container("3.12", "2.6.0", image("2.6").packages))
+    assert report.passed, report.failure
+
+
 def test_what_the_image_has_and_this_environment_does_not_is_no_failure(proven, write):
     write("def input_fn(body, content_type):\n    import nowhere_to_be_had\n    return body\n")
     report = proven(container=Container("3.12", "2.6.0", {"nowhere-to-be-had": "1.0", "torch": "2.6.0"}))
