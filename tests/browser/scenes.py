@@ -43,9 +43,9 @@ with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
     member = tarfile.TarInfo("train.py")
     member.size = len(script := {script!r}.encode())
     tar.addfile(member, io.BytesIO(script))
-s3.create_bucket(Bucket="sagemaker-jobs", CreateBucketConfiguration={{"LocationConstraint": connection.region}})
-s3.put_object(Bucket="sagemaker-jobs", Key="source/sourcedir.tar.gz", Body=buffer.getvalue())
-given = dict(sagemaker_program="train.py", sagemaker_submit_directory="s3://sagemaker-jobs/source/sourcedir.tar.gz")
+s3.create_bucket(Bucket="{name}-bucket", CreateBucketConfiguration={{"LocationConstraint": connection.region}})
+s3.put_object(Bucket="{name}-bucket", Key="source/sourcedir.tar.gz", Body=buffer.getvalue())
+given = dict(sagemaker_program="train.py", sagemaker_submit_directory="s3://{name}-bucket/source/sourcedir.tar.gz")
 given |= dict(epochs=30, go={go!r})
 _ = connection.client("sagemaker").create_training_job(
     TrainingJobName={name!r},
@@ -59,7 +59,7 @@ _ = connection.client("sagemaker").create_training_job(
     ),
     HyperParameters={{name: json.dumps(value) for name, value in given.items()}},
     RoleArn=connection.role,
-    OutputDataConfig=dict(S3OutputPath="s3://sagemaker-jobs/out"),
+    OutputDataConfig=dict(S3OutputPath="s3://{name}-bucket/out"),
     ResourceConfig=dict(InstanceType="ml.m5.large", InstanceCount=1, VolumeSizeInGB=1),
     StoppingCondition=dict(MaxRuntimeInSeconds=600),
 )"""
